@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the agent answers. The plugin's requests are described in common/wire/agent_api.hpp; these are for people's
+// tools:
+//
+// "status"         {version, node_name, device, uptime_s, program_origin, rcu_expedite, endpoints, remotes, peers,
+//                   uplinks: [{name, ifindex, mtu, xdp}], pools: [{prefix, capacity, taken}],
+//                   maps: [{name, type, max_entries, bytes, entries?}], map_bytes, memory: {rss_bytes},
+//                   missing: [line...], problems: [line...], programs: [...], programs_total}
+//                  xdp is "native", "generic" or "off"; `missing` are kernel features that the node does without;
+//                  `programs` has those on uplinks and the foreign ones, as many as fit.
+// "endpoints"      {endpoints: [{id, network, container_id, ifname, state, device, host_ifname, host_ifindex,
+//                   pod_ifindex, addresses: [...], pod_mac, host_mac, netns, pod_namespace, pod_name, pod_uid}],
+//                   ...page}
+// "programs"       {programs: [{name, hook, device, mode, ifindex, prog_id, link_id, ours}], ...page}
+// "maps"           {maps: [as above], ...page}
+// "drops"          {drops: [{reason, packets, bytes}]}: every reason, zeros too
+// "prefilter_add"  with {prefixes: ["203.0.113.0/24", ...]}: {added: N}; all or nothing
+// "prefilter_del"  the same: {removed: N}; not_found names the first prefix that is not denied
+// "prefilter_list" {prefixes: [{prefix, packets, bytes}], ...page}
+// "monitor"        {}, and then one message for each refused packet, until the connection closes:
+//                  {"ok": true, "event": {time_ns, reason, hook, ifindex, endpoint_id, length, protocol, source,
+//                   destination, source_port, destination_port}}
+//                  or {"ok": true, "lost": N} when the reader was too slow for N events. source and destination are ""
+//                  when the packet has none.
+//
+// A page: the request may carry `offset` and `limit` (items); the reply has `total`, and `next`, the offset to ask for,
+// when there is more. Pages of one list on one connection come from one snapshot, taken at offset 0.
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/datapath/datapath.hpp"
+#include "agent/endpoint/manager.hpp"
+#include "agent/node/node.hpp"
+#include "common/base/result.hpp"
+#include "common/base/unique_fd.hpp"
+#include "common/wire/agent_api.hpp"
+
+namespace netkite::api {
+
+// What the composition root knows and the handlers report.
+struct NodeStatus {
+  std::string version, node_name;
+  wire::DeviceMode device = wire::DeviceMode::netkit;
+  std::uint64_t uptime_s = 0;
+  std::size_t peers = 0;
+  node::View view;
+  std::vector<std::string> missing;   // kernel features
+  std::vector<std::string> problems;  // besides the view's
+  bool uplinks_attached = false;      // programs are on every uplink
+};
+
+// One connection: what it has begun and not finished.
+struct Session {
+  std::set<wire::Attachment> adding;                          // between prepare and commit
+  std::set<wire::Attachment> removing;                        // between remove_begin and remove_end
+  std::optional<std::vector<datapath::DeniedPrefix>> denied;  // snapshot behind pages of prefilter_list
+  bool monitoring = false;                                    // wants events from now on
+};
+
+class Handlers {
+ public:
+  // Both outlive the handlers.
+  Handlers(endpoint::Manager& manager, datapath::Datapath& datapath, std::function<NodeStatus()> status);
+
+  // One request, one reply, both at most wire::kMaxMessage bytes. Never throws.
+  [[nodiscard]] std::string handle(Session& session, std::string_view message, std::vector<UniqueFd> descriptors);
+  // The connection is gone: finishes or undoes what it left.
+  void closed(Session& session);
+
+ private:
+  using Json = nlohmann::json;
+  using Reply = Result<Json>;
+  struct Request {
+    Json body;
+    std::vector<UniqueFd> descriptors;
+  };
+  struct Operation;
+  static const Operation* find(std::string_view name);
+  [[nodiscard]] Reply dispatch(Session& session, Request request);
+
+  Reply prepare(Session& session, const Request& request);
+  Reply commit(Session& session, const Request& request);
+  Reply remove_begin(Session& session, const Request& request);
+  Reply remove_end(Session& session, const Request& request);
+  Reply check(Session& session, const Request& request);
+  Reply gc(Session& session, const Request& request);
+  Reply cni_status(Session& session, const Request& request);
+
+  Reply status(Session& session, const Request& request);
+  Reply endpoints(Session& session, const Request& request);
+  Reply programs(Session& session, const Request& request);
+  Reply maps(Session& session, const Request& request);
+  Reply drops(Session& session, const Request& request);
+  Reply prefilter_add(Session& session, const Request& request);
+  Reply prefilter_del(Session& session, const Request& request);
+  Reply prefilter_list(Session& session, const Request& request);
+  Reply monitor(Session& session, const Request& request);
+
+  void log_reports();
+
+  endpoint::Manager& manager_;
+  datapath::Datapath& datapath_;
+  std::function<NodeStatus()> status_;
+};
+
+}  // namespace netkite::api

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operations for people's tools.
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "agent/api/handlers.hpp"
+#include "agent/api/page.hpp"
+
+namespace netkite::api {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kStatusProgramBytes = 16384;
+
+Json to_json(const datapath::MapReport& map) {
+  Json json{{"name", map.name}, {"type", map.type}, {"max_entries", map.max_entries}, {"bytes", map.bytes}};
+  if (map.entries) json["entries"] = *map.entries;
+  return json;
+}
+
+Json to_json(const datapath::ProgramReport& program) {
+  return {
+      {"name", program.name},       {"hook", program.hook},       {"device", program.device},   {"mode", program.mode},
+      {"ifindex", program.ifindex}, {"prog_id", program.prog_id}, {"link_id", program.link_id}, {"ours", program.ours},
+  };
+}
+
+Json to_json(const datapath::DeniedPrefix& denied) {
+  return {{"prefix", denied.prefix.to_string()}, {"packets", denied.packets}, {"bytes", denied.bytes}};
+}
+
+Json summary(const endpoint::Endpoint& endpoint) {
+  Json addresses = Json::array();
+  for (const auto& address : endpoint.addresses) addresses.push_back(address.to_string());
+  const auto mac = [](const Mac& value) { return value.is_zero() ? std::string() : value.to_string(); };
+  return {
+      {"id", endpoint.id},
+      {"network", endpoint.attachment.network},
+      {"container_id", endpoint.attachment.container_id},
+      {"ifname", endpoint.attachment.ifname},
+      {"state", to_string(endpoint.state)},
+      {"device", wire::to_string(endpoint.device)},
+      {"host_ifname", endpoint.host_ifname},
+      {"host_ifindex", endpoint.host_ifindex},
+      {"pod_ifindex", endpoint.pod_ifindex},
+      {"addresses", std::move(addresses)},
+      {"pod_mac", mac(endpoint.pod_mac)},
+      {"host_mac", mac(endpoint.host_mac)},
+      {"netns", endpoint.netns_path},
+      {"pod_namespace", endpoint.pod_namespace},
+      {"pod_name", endpoint.pod_name},
+      {"pod_uid", endpoint.pod_uid},
+  };
+}
+
+// proc(5): the second figure of statm is the resident set in pages.
+std::uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t total = 0;
+  std::uint64_t resident = 0;
+  statm >> total >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+Json uplinks_of(const node::View& view, const std::vector<datapath::ProgramReport>& programs) {
+  Json uplinks = Json::array();
+  for (const auto& uplink : view.uplinks) {
+    std::string xdp = "off";
+    for (const auto& program : programs) {
+      if (program.ours && program.ifindex == uplink.ifindex && program.hook == "xdp") xdp = program.mode;
+    }
+    uplinks.push_back({{"name", uplink.name}, {"ifindex", uplink.ifindex}, {"mtu", uplink.mtu}, {"xdp", xdp}});
+  }
+  return uplinks;
+}
+
+// What a person looks at first: programs on uplinks, and whatever is not ours.
+std::vector<datapath::ProgramReport> notable(const node::View& view, std::vector<datapath::ProgramReport> programs) {
+  std::erase_if(programs, [&view](const datapath::ProgramReport& program) {
+    const bool on_uplink = std::ranges::any_of(
+        view.uplinks, [&program](const node::Uplink& uplink) { return uplink.ifindex == program.ifindex; });
+    return program.ours && !on_uplink;
+  });
+  return programs;
+}
+
+Json pools_of(const endpoint::Manager& manager) {
+  Json pools = Json::array();
+  for (const auto& pool : manager.pools()) {
+    pools.push_back({{"prefix", pool.prefix.to_string()}, {"capacity", pool.capacity}, {"taken", pool.taken}});
+  }
+  return pools;
+}
+
+Result<std::vector<Cidr>> prefixes_of(const Json& request) {
+  const auto found = request.find("prefixes");
+  if (found == request.end() || !found->is_array()) return fail(Code::invalid, "prefixes must be an array");
+  std::vector<Cidr> prefixes;
+  for (std::size_t i = 0; i < found->size(); ++i) {
+    const auto where = "prefixes[" + std::to_string(i) + "]";
+    const Json& item = (*found)[i];
+    if (!item.is_string()) return fail(Code::invalid, where + " must be a string");
+    const auto prefix = Cidr::parse(item.get_ref<const std::string&>());
+    if (!prefix) return wrap(prefix.error(), where);
+    prefixes.push_back(*prefix);
+  }
+  return prefixes;
+}
+
+}  // namespace
+
+Handlers::Reply Handlers::status(Session& /*session*/, const Request& /*request*/) {
+  const auto node = status_();
+  const auto maps = datapath_.maps();
+  if (!maps) return tl::make_unexpected(maps.error());
+  const auto programs = datapath_.programs();
+  if (!programs) return tl::make_unexpected(programs.error());
+
+  Json map_list = Json::array();
+  std::uint64_t map_bytes = 0;
+  for (const auto& map : *maps) {
+    map_list.push_back(to_json(map));
+    map_bytes += map.bytes;
+  }
+  Json problems = node.view.problems;
+  for (const auto& problem : node.problems) problems.push_back(problem);
+  Json program_list = Json::array();
+  const auto to_json_program = [](const datapath::ProgramReport& program) { return to_json(program); };
+  append_items(program_list, notable(node.view, *programs), {}, to_json_program, kStatusProgramBytes);
+  return Json{
+      {"version", node.version},
+      {"node_name", node.node_name},
+      {"device", wire::to_string(node.device)},
+      {"uptime_s", node.uptime_s},
+      {"program_origin", datapath_.program_origin()},
+      {"rcu_expedite", datapath::ExpediteRcu::state()},
+      {"endpoints", manager_.size()},
+      {"remotes", node.view.remotes.size()},
+      {"peers", node.peers},
+      {"uplinks", uplinks_of(node.view, *programs)},
+      {"pools", pools_of(manager_)},
+      {"maps", std::move(map_list)},
+      {"map_bytes", map_bytes},
+      {"memory", {{"rss_bytes", resident_bytes()}}},
+      {"missing", node.missing},
+      {"problems", std::move(problems)},
+      {"programs", std::move(program_list)},
+      {"programs_total", programs->size()},
+  };
+}
+
+Handlers::Reply Handlers::endpoints(Session& /*session*/, const Request& request) {
+  const auto page = page_request(request.body);
+  if (!page) return tl::make_unexpected(page.error());
+  return page_of("endpoints", manager_.list(), *page, summary);
+}
+
+Handlers::Reply Handlers::programs(Session& /*session*/, const Request& request) {
+  const auto page = page_request(request.body);
+  if (!page) return tl::make_unexpected(page.error());
+  const auto programs = datapath_.programs();
+  if (!programs) return tl::make_unexpected(programs.error());
+  return page_of("programs", *programs, *page, [](const datapath::ProgramReport& each) { return to_json(each); });
+}
+
+Handlers::Reply Handlers::maps(Session& /*session*/, const Request& request) {
+  const auto page = page_request(request.body);
+  if (!page) return tl::make_unexpected(page.error());
+  const auto maps = datapath_.maps();
+  if (!maps) return tl::make_unexpected(maps.error());
+  return page_of("maps", *maps, *page, [](const datapath::MapReport& each) { return to_json(each); });
+}
+
+Handlers::Reply Handlers::drops(Session& /*session*/, const Request& /*request*/) {
+  const auto drops = datapath_.drops();
+  if (!drops) return tl::make_unexpected(drops.error());
+  Json list = Json::array();
+  for (const auto& drop : *drops) {
+    list.push_back({{"reason", drop.reason}, {"packets", drop.packets}, {"bytes", drop.bytes}});
+  }
+  return Json{{"drops", std::move(list)}};
+}
+
+Handlers::Reply Handlers::prefilter_add(Session& /*session*/, const Request& request) {
+  const auto prefixes = prefixes_of(request.body);
+  if (!prefixes) return tl::make_unexpected(prefixes.error());
+  if (auto done = datapath_.deny(*prefixes); !done) return tl::make_unexpected(done.error());
+  return Json{{"added", prefixes->size()}};
+}
+
+Handlers::Reply Handlers::prefilter_del(Session& /*session*/, const Request& request) {
+  const auto prefixes = prefixes_of(request.body);
+  if (!prefixes) return tl::make_unexpected(prefixes.error());
+  if (auto done = datapath_.undeny(*prefixes); !done) return tl::make_unexpected(done.error());
+  return Json{{"removed", prefixes->size()}};
+}
+
+Handlers::Reply Handlers::prefilter_list(Session& session, const Request& request) {
+  const auto page = page_request(request.body);
+  if (!page) return tl::make_unexpected(page.error());
+  if (page->offset == 0 || !session.denied) {
+    auto denied = datapath_.denied();
+    if (!denied) return tl::make_unexpected(denied.error());
+    session.denied = *std::move(denied);
+  }
+  auto reply =
+      page_of("prefixes", *session.denied, *page, [](const datapath::DeniedPrefix& each) { return to_json(each); });
+  if (!reply.contains("next")) session.denied.reset();
+  return reply;
+}
+
+Handlers::Reply Handlers::monitor(Session& session, const Request& /*request*/) {
+  session.monitoring = true;
+  return Json::object();
+}
+
+}  // namespace netkite::api

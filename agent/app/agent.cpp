@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/app/agent.hpp"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+#include <set>
+
+#include "agent/app/device_choice.hpp"
+#include "agent/app/process.hpp"
+#include "agent/config/loader.hpp"
+
+namespace netkite::app {
+namespace {
+
+namespace asio = boost::asio;
+constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
+
+// Changes come in swarms: one look at the kernel answers all of them.
+constexpr auto kDebounce = std::chrono::milliseconds(50);
+constexpr auto kRetry = std::chrono::seconds(10);
+
+// For coroutines that live as long as the agent.
+auto report_end(std::string_view what) {
+  return [what](const std::exception_ptr& error) {
+    if (error) spdlog::critical("{} ended with an exception", what);
+  };
+}
+
+}  // namespace
+
+Agent::Agent(config::Options options, std::string config_file)
+    : options_(std::move(options)), config_file_(std::move(config_file)) {}
+
+Agent::~Agent() = default;
+
+Result<void> Agent::run() {
+  if (auto started = start(); !started) return started;
+  trim_memory();
+  notify_supervisor("READY=1");
+  spdlog::info("ready: {} on {}, {} endpoints, socket {}", options_.node_name, wire::to_string(device_),
+               manager_->size(), options_.socket);
+  context_.run();
+  spdlog::info("stopped; the pods' traffic goes on");
+  return {};
+}
+
+Result<void> Agent::start() {
+  auto lock = lock_instance(options_.run_dir);
+  if (!lock) return tl::make_unexpected(lock.error());
+  lock_ = *std::move(lock);
+  datapath::ExpediteRcu::configure(options_.datapath.expedite_rcu, options_.run_dir);
+  const datapath::ExpediteRcu expedite;
+  if (auto opened = open_datapath(); !opened) return opened;
+  if (auto forwarding = node::apply_forwarding(options_); !forwarding) return forwarding;
+  // Before the first look, so that nothing changes unseen in between.
+  auto monitor = node::Monitor::open();
+  if (!monitor) return tl::make_unexpected(monitor.error());
+  monitor_ = *std::move(monitor);
+  uplinks_.emplace(*datapath_);
+  manager_ = std::make_unique<endpoint::Manager>(options_, device_, *datapath_);
+  reconcile();
+  if (auto masquerade = node::apply_masquerade(options_); !masquerade) return masquerade;
+  if (auto restored = restore(); !restored) return restored;
+  return serve();
+}
+
+Result<void> Agent::open_datapath() {
+  const auto features = datapath::probe_features();
+  missing_ = features.missing;
+  for (const auto& line : missing_) spdlog::warn("{}", line);
+  const auto choice = choose_device(options_.device, features);
+  if (!choice) return tl::make_unexpected(choice.error());
+  if (!choice->warning.empty()) spdlog::warn("{}", choice->warning);
+  device_ = choice->mode;
+  auto datapath = datapath::Datapath::open(options_);
+  if (!datapath) return tl::make_unexpected(datapath.error());
+  datapath_ = *std::move(datapath);
+  spdlog::info("programs: {}", datapath_->program_origin());
+  return {};
+}
+
+Result<void> Agent::restore() {
+  if (auto restored = manager_->restore(); !restored) return restored;
+  log_reports();
+  auto live = manager_->host_ifindexes();
+  std::ranges::copy(uplinks_->ifindexes(), std::back_inserter(live));
+  if (auto removed = datapath_->remove_stale(live); !removed) spdlog::warn("{}", removed.error().message);
+  return {};
+}
+
+Result<void> Agent::serve() {
+  handlers_.emplace(*manager_, *datapath_, [this] { return status(); });
+  events_.emplace(context_, *datapath_);
+  auto server = api::Server::open(context_, options_.socket, *handlers_, *events_);
+  if (!server) return tl::make_unexpected(server.error());
+  server_ = *std::move(server);
+  // Plugins that found no socket until now have left notes.
+  manager_->work_off_notes();
+  log_reports();
+  changes_.emplace(context_, monitor_->fd());
+  asio::co_spawn(context_, follow_changes(), report_end("the watch on devices and routes"));
+  asio::co_spawn(context_, retry(), report_end("the retry timer"));
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
+  asio::co_spawn(context_, obey_signals(), report_end("signal handling"));
+  return {};
+}
+
+asio::awaitable<void> Agent::follow_changes() {
+  asio::steady_timer timer(context_);
+  for (;;) {
+    const auto [error] = co_await changes_->async_wait(asio::posix::stream_descriptor::wait_read, kToken);
+    if (error) co_return;
+    auto changed = monitor_->drain();
+    if (changed && !*changed) continue;
+    if (!changed) spdlog::warn("{}", changed.error().message);
+    timer.expires_after(kDebounce);
+    co_await timer.async_wait(kToken);
+    if (!changes_->is_open()) co_return;
+    // What came meanwhile is answered by the same look.
+    if (auto more = monitor_->drain(); !more) spdlog::warn("{}", more.error().message);
+    reconcile();
+  }
+}
+
+asio::awaitable<void> Agent::retry() {
+  for (;;) {
+    retry_timer_.expires_after(kRetry);
+    const auto [cancelled] = co_await retry_timer_.async_wait(kToken);
+    if (cancelled) co_return;
+    if (!problems_.empty()) reconcile();
+    // Bursts of pods leave holes in the heap.
+    trim_memory();
+  }
+}
+
+asio::awaitable<void> Agent::obey_signals() {
+  for (;;) {
+    const auto [error, number] = co_await signals_.async_wait(kToken);
+    if (error) co_return;
+    if (number != SIGHUP) {
+      stop();
+      co_return;
+    }
+    reload();
+  }
+}
+
+// Makes kernel and programs agree with configuration and network as they are now. What fails is a problem, not an end.
+void Agent::reconcile() {
+  auto view = node::discover(options_);
+  if (!view) return set_problems({view.error().message});
+  if (view->pod_mtu != view_.pod_mtu) spdlog::info("new pods get MTU {}", view->pod_mtu);
+  view_ = *std::move(view);
+  const datapath::ExpediteRcu expedite;
+  auto problems = uplinks_->follow(view_.uplinks);
+  if (auto set = datapath_->set_remotes(view_.remotes); !set) problems.push_back(set.error().message);
+  if (auto applied = node::apply_routes(options_, view_); !applied) problems.push_back(applied.error().message);
+  manager_->set_view(view_);
+  set_problems(std::move(problems));
+}
+
+// Said when they come and when they go, not every time that they are still there.
+void Agent::set_problems(std::vector<std::string> problems) {
+  problems_ = std::move(problems);
+  auto all = view_.problems;
+  all.insert(all.end(), problems_.begin(), problems_.end());
+  for (const auto& line : all) {
+    if (std::ranges::find(said_, line) == said_.end()) spdlog::warn("{}", line);
+  }
+  for (const auto& line : said_) {
+    if (std::ranges::find(all, line) == all.end()) spdlog::info("no longer: {}", line);
+  }
+  said_ = std::move(all);
+}
+
+void Agent::reload() {
+  const auto fresh = config::load_file(config_file_);
+  if (!fresh) return spdlog::error("reload refused: {}", fresh.error().message);
+  auto plan = plan_reload(options_, *fresh);
+  if (!plan) return spdlog::error("reload refused: {}", plan.error().message);
+  if (auto changed = change_deny_list(*plan); !changed) {
+    return spdlog::error("reload refused: {}", changed.error().message);
+  }
+  options_ = std::move(plan->options);
+  spdlog::set_level(spdlog::level::from_str(options_.log_level));
+  reconcile();
+  if (auto masquerade = node::apply_masquerade(options_); !masquerade) {
+    spdlog::error("reload: {}", masquerade.error().message);
+  }
+  spdlog::info("configuration read again");
+}
+
+Result<void> Agent::change_deny_list(const Reload& plan) {
+  if (!plan.deny.empty()) {
+    if (auto denied = datapath_->deny(plan.deny); !denied) return denied;
+  }
+  if (plan.undeny.empty()) return {};
+  const auto present = datapath_->denied();
+  if (!present) return tl::make_unexpected(present.error());
+  // Without those that somebody has taken out by hand.
+  const std::set<Cidr> wanted(plan.undeny.begin(), plan.undeny.end());
+  std::vector<Cidr> undeny;
+  for (const auto& each : *present) {
+    if (wanted.contains(each.prefix)) undeny.push_back(each.prefix);
+  }
+  return undeny.empty() ? Result<void>() : datapath_->undeny(undeny);
+}
+
+void Agent::stop() {
+  notify_supervisor("STOPPING=1");
+  events_->stop();
+  server_->stop();
+  boost::system::error_code ignored;
+  changes_->release();  // the monitor's own
+  signals_.cancel(ignored);
+  retry_timer_.cancel();
+}
+
+void Agent::log_reports() {
+  for (const auto& line : manager_->take_reports()) spdlog::warn("{}", line);
+}
+
+api::NodeStatus Agent::status() const {
+  const auto uptime = std::chrono::steady_clock::now() - started_;
+  return {
+      .version = NETKITE_VERSION,
+      .node_name = options_.node_name,
+      .device = device_,
+      .uptime_s = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(uptime).count()),
+      .peers = options_.peers.size(),
+      .view = view_,
+      .missing = missing_,
+      .problems = problems_,
+      .uplinks_attached = uplinks_->has_all(view_.uplinks),
+  };
+}
+
+}  // namespace netkite::app

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The composition root: builds the parts, wires them, runs them on one thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/api/event_hub.hpp"
+#include "agent/api/handlers.hpp"
+#include "agent/api/server.hpp"
+#include "agent/app/reload.hpp"
+#include "agent/app/uplinks.hpp"
+#include "agent/config/options.hpp"
+#include "agent/datapath/datapath.hpp"
+#include "agent/endpoint/manager.hpp"
+#include "agent/node/node.hpp"
+#include "common/base/result.hpp"
+#include "common/base/unique_fd.hpp"
+
+namespace netkite::app {
+
+class Agent {
+ public:
+  Agent(config::Options options, std::string config_file);
+  ~Agent();
+
+  // Until SIGTERM or SIGINT. An error means that the agent could not start; what it had built is left to the next
+  // start.
+  [[nodiscard]] Result<void> run();
+
+ private:
+  [[nodiscard]] Result<void> start();
+  [[nodiscard]] Result<void> open_datapath();
+  [[nodiscard]] Result<void> restore();
+  [[nodiscard]] Result<void> serve();
+
+  [[nodiscard]] boost::asio::awaitable<void> follow_changes();
+  [[nodiscard]] boost::asio::awaitable<void> obey_signals();
+  [[nodiscard]] boost::asio::awaitable<void> retry();
+  void reconcile();
+  void set_problems(std::vector<std::string> problems);
+  void reload();
+  [[nodiscard]] Result<void> change_deny_list(const Reload& plan);
+  void stop();
+  void log_reports();
+  [[nodiscard]] api::NodeStatus status() const;
+
+  config::Options options_;
+  std::string config_file_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  UniqueFd lock_;
+  std::vector<std::string> missing_;   // kernel features
+  std::vector<std::string> problems_;  // what could not be done; the retry timer and events try again
+  std::vector<std::string> said_;      // those and the view's, as last logged
+  wire::DeviceMode device_ = wire::DeviceMode::netkit;
+  node::View view_;
+
+  // Before the parts that hold handlers of theirs in it: destroyed last.
+  boost::asio::io_context context_{1};
+  std::unique_ptr<datapath::Datapath> datapath_;
+  std::optional<Uplinks> uplinks_;
+  std::unique_ptr<endpoint::Manager> manager_;
+  std::unique_ptr<node::Monitor> monitor_;
+  std::optional<api::Handlers> handlers_;
+  std::optional<api::EventHub> events_;
+  std::unique_ptr<api::Server> server_;
+  boost::asio::signal_set signals_{context_};
+  boost::asio::steady_timer retry_timer_{context_};
+  std::optional<boost::asio::posix::stream_descriptor> changes_;
+};
+
+}  // namespace netkite::app

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent's configuration. Member initialisers are the defaults; the loader fills it from JSON and refuses unknown
+// keys.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/ip.hpp"
+
+namespace netkite::config {
+
+enum class Device : std::uint8_t { automatic, netkit, netkit_l2, veth };  // "auto", "netkit", "netkit-l2", "veth"
+enum class Compile : std::uint8_t { automatic, embedded, clang };         // "auto", "embedded", "clang"
+enum class Position : std::uint8_t { first, last };                       // among other tcx and netkit programs
+enum class XdpMode : std::uint8_t { automatic, native, generic, off };    // "auto", "native", "generic", "off"
+enum class HookPoint : std::uint8_t { pod_egress, pod_ingress, uplink_ingress, uplink_egress };  // "pod-egress", …
+enum class HookOrder : std::uint8_t { before, after };  // relative to our program
+
+struct Peer {
+  std::string name;
+  std::vector<Ip> addresses;  // of the node, at most one per family
+  std::vector<Cidr> pod_ranges;
+};
+
+struct Masquerade {
+  bool enabled = true;
+  std::vector<Cidr> except;  // besides our pools, the peers' pod ranges and the peers' addresses
+};
+
+struct Hook {
+  std::string name;
+  std::string source;   // a .bpf.c file, compiled with clang; or
+  std::string object;   // a compiled object
+  std::string program;  // the function's name; empty: the object's only program
+  HookPoint attach = HookPoint::pod_egress;
+  HookOrder order = HookOrder::before;
+};
+
+struct Datapath {
+  Compile compile = Compile::automatic;
+  std::string source_dir = "/usr/share/netkite/bpf";
+  std::string cache_dir = "/var/cache/netkite/bpf";
+  bool expedite_rcu = true;
+  Position position = Position::first;
+  std::uint32_t max_endpoints = 1024;   // addresses of local pods, each family
+  std::uint32_t max_remotes = 16384;    // prefixes of other nodes, each family
+  std::uint32_t event_buffer = 262144;  // bytes, a power of two and at least a page
+};
+
+struct Prefilter {
+  XdpMode mode = XdpMode::automatic;
+  std::uint32_t max_prefixes = 131072;  // each family; memory is taken as prefixes are added
+  std::vector<Cidr> deny;
+};
+
+struct Options {
+  std::string node_name;                 // empty: the host's name
+  std::string log_level = "info";        // trace, debug, info, warn, error
+  std::string run_dir = "/run/netkite";  // ledger, socket, notes
+  std::string socket;                    // empty: <run_dir>/agent.sock
+  std::string bpffs = "/sys/fs/bpf/netkite";
+  Device device = Device::automatic;
+  std::vector<Cidr> pools;  // at least one; at most one per family
+  std::vector<Peer> peers;
+  std::vector<std::string> uplinks;  // empty: the devices of the default routes and of the routes to the peers
+  std::uint32_t mtu = 0;             // bytes; 0: follow the uplinks
+  bool manage_forwarding = true;     // turn on IP forwarding where it is off
+  Masquerade masquerade;
+  Datapath datapath;
+  Prefilter prefilter;
+  std::vector<Hook> hooks;
+};
+
+[[nodiscard]] std::string socket_path(const Options& options);
+
+}  // namespace netkite::config

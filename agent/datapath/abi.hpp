@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our values as the structs of bpf/abi have them, and back. Room-internal.
+#pragma once
+
+#include <cstring>
+
+#include "bpf/abi/netkite.h"
+#include "common/base/ip.hpp"
+
+namespace netkite::datapath {
+
+// The address's bytes as they stand in a packet.
+[[nodiscard]] inline std::uint32_t abi_v4(const Ip& address) {
+  std::uint32_t value = 0;
+  std::memcpy(&value, address.bytes().data(), sizeof(value));
+  return value;
+}
+
+// IPv4: the first 4 bytes, the rest zero.
+[[nodiscard]] inline nk_addr6 abi_v6(const Ip& address) {
+  nk_addr6 value{};
+  std::memcpy(value.bytes, address.bytes().data(), address.bytes().size());
+  return value;
+}
+
+[[nodiscard]] inline nk_prefix4 abi_prefix4(const Cidr& prefix) {
+  return {.length = prefix.length(), .address = abi_v4(prefix.address())};
+}
+
+[[nodiscard]] inline nk_prefix6 abi_prefix6(const Cidr& prefix) {
+  return {.length = prefix.length(), .address = abi_v6(prefix.address())};
+}
+
+[[nodiscard]] inline Ip ip_of(Family family, const void* bytes) {
+  const auto length = family == Family::v4 ? std::size_t{4} : std::size_t{16};
+  return Ip::from_bytes({static_cast<const std::byte*>(bytes), length}).value_or(Ip());
+}
+
+[[nodiscard]] inline Cidr cidr_of(const nk_prefix4& prefix) {
+  return Cidr::of(ip_of(Family::v4, &prefix.address), prefix.length).value_or(Cidr());
+}
+
+[[nodiscard]] inline Cidr cidr_of(const nk_prefix6& prefix) {
+  return Cidr::of(ip_of(Family::v6, &prefix.address), prefix.length).value_or(Cidr());
+}
+
+}  // namespace netkite::datapath

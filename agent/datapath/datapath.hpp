@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// The BPF side of a node: programs, links and maps, as the rest of the agent sees them.
+// Everything is pinned below `bpffs`, so packets flow on when the agent ends; opening adopts what is there.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/config/options.hpp"
+#include "common/base/ip.hpp"
+#include "common/base/result.hpp"
+#include "common/wire/agent_api.hpp"
+
+namespace netkite::datapath {
+
+// A pod's device as the programs need it.
+struct EndpointDevice {
+  std::uint32_t id = 0;  // the endpoint's number, never 0
+  std::string host_ifname;
+  std::uint32_t host_ifindex = 0;
+  wire::DeviceMode mode = wire::DeviceMode::netkit;
+  std::vector<Ip> addresses;
+  Mac pod_mac, host_mac;  // L2 modes; zero otherwise
+};
+
+// The way to another node: one prefix (its pods, or its own address as /32 or /128).
+struct Remote {
+  Cidr prefix;
+  std::uint32_t ifindex = 0;  // uplink
+  std::uint32_t mtu = 0;      // bytes
+  Ip nexthop;                 // the neighbour to ask for: the node itself or a router
+  auto operator<=>(const Remote&) const = default;
+};
+
+struct DropCount {
+  std::string reason;  // the names of drop_reason_name()
+  std::uint64_t packets = 0, bytes = 0;
+};
+
+struct DropEvent {
+  std::uint64_t time_ns = 0;  // CLOCK_MONOTONIC
+  std::string reason, hook;
+  std::uint32_t ifindex = 0, endpoint_id = 0, length = 0;
+  std::string protocol;  // "TCP", "UDP", "ICMP", "ICMPv6", a number, or "" when unknown
+  std::optional<Ip> source, destination;
+  std::uint16_t source_port = 0, destination_port = 0;
+};
+
+struct DeniedPrefix {
+  Cidr prefix;
+  std::uint64_t packets = 0, bytes = 0;
+};
+
+struct MapReport {
+  std::string name, type;
+  std::uint32_t max_entries = 0;
+  std::uint64_t bytes = 0;               // memlock of the map's fdinfo: what the kernel charges
+  std::optional<std::uint64_t> entries;  // hash and LPM maps
+};
+
+struct ProgramReport {
+  std::string name, hook, device;  // hook: "netkit-peer", "netkit-primary", "tcx-ingress", "tcx-egress", "xdp"
+  std::string mode;                // xdp: "native" or "generic"; else empty
+  std::uint32_t ifindex = 0, prog_id = 0, link_id = 0;
+  bool ours = true;
+};
+
+[[nodiscard]] std::string_view drop_reason_name(std::uint32_t reason);  // "spoofed-source", "router-advertisement", …
+
+// What the kernel under us can do, by trying it. `missing` has one line per absent feature: its name, the kernel option
+// and what happens instead.
+struct Features {
+  bool netkit = false, tcx = false, netkit_scrub = false, ringbuf = false;
+  std::vector<std::string> missing;
+};
+[[nodiscard]] Features probe_features();
+
+class Datapath {
+ public:
+  virtual ~Datapath() = default;
+
+  // Maps, programs, hooks. Endpoints' links found in the kernel are adopted by attach_endpoint of the same device.
+  [[nodiscard]] static Result<std::unique_ptr<Datapath>> open(const config::Options& options);
+
+  // Programs first, then map entries: the device carries nothing until all of it is in place; a failure undoes all.
+  // Called again for a device that has its links: replaces programs in place, re-creates lost pins, never duplicates.
+  [[nodiscard]] virtual Result<void> attach_endpoint(const EndpointDevice& device) = 0;
+  // Map entries first, then pins and links. Tolerates anything that is gone already.
+  [[nodiscard]] virtual Result<void> detach_endpoint(const EndpointDevice& device) = 0;
+  // Code::not_found with one line when a link or an entry is missing.
+  [[nodiscard]] virtual Result<void> verify_endpoint(const EndpointDevice& device) = 0;
+
+  // Attaches from_netdev (tcx ingress), the prefilter (XDP) and the uplink hooks; idempotent, adopts.
+  [[nodiscard]] virtual Result<void> attach_uplink(std::uint32_t ifindex, const std::string& name) = 0;
+  [[nodiscard]] virtual Result<void> detach_uplink(std::uint32_t ifindex, const std::string& name) = 0;
+  // Unpins links of devices that are not in `ifindexes` (host ends of pods and uplinks): what a former run left.
+  [[nodiscard]] virtual Result<void> remove_stale(const std::vector<std::uint32_t>& ifindexes) = 0;
+
+  // The whole set; only differences are written.
+  [[nodiscard]] virtual Result<void> set_remotes(const std::vector<Remote>& remotes) = 0;
+
+  [[nodiscard]] virtual Result<void> deny(const std::vector<Cidr>& prefixes) = 0;  // batched; all or nothing
+  [[nodiscard]] virtual Result<void> undeny(
+      const std::vector<Cidr>& prefixes) = 0;  // not_found names the first unknown
+  [[nodiscard]] virtual Result<std::vector<DeniedPrefix>> denied() = 0;
+
+  [[nodiscard]] virtual Result<std::vector<DropCount>> drops() = 0;  // every reason, zeros included
+  [[nodiscard]] virtual Result<std::vector<MapReport>> maps() = 0;
+  [[nodiscard]] virtual Result<std::vector<ProgramReport>> programs() = 0;  // on our devices, foreign ones too
+
+  // Drop events: epoll descriptor to wait on, drain, and the switch that makes programs write them.
+  [[nodiscard]] virtual int event_fd() const = 0;
+  [[nodiscard]] virtual Result<void> drain_events(const std::function<void(const DropEvent&)>& each) = 0;
+  [[nodiscard]] virtual Result<void> set_monitor(bool on) = 0;
+
+  // "embedded" or "clang <version>": where the running programs came from.
+  [[nodiscard]] virtual std::string program_origin() const = 0;
+
+  // One line for each thing that does not work as configured while the rest goes on: "the deny-list is not enforced on
+  // eth0: …". Changes with every attach, deny and undeny.
+  [[nodiscard]] virtual std::vector<std::string> problems() const { return {}; }
+};
+
+// While one of these lives, RCU grace periods are expedited: an attach waits 0.1 ms under RTNL instead of 16.
+// Reference-counted in the process; the former value is noted in `run_dir` and restored, after a crash too.
+class ExpediteRcu {
+ public:
+  static void configure(bool enabled, std::string run_dir);  // at start, once; restores what a crash left
+  [[nodiscard]] static std::string state();                  // one word for `status`: "on", "idle", "off", "read-only"
+  ExpediteRcu();
+  ~ExpediteRcu();
+  ExpediteRcu(ExpediteRcu&&) noexcept;
+  ExpediteRcu& operator=(ExpediteRcu&&) noexcept;
+
+ private:
+  bool holds_ = false;
+};
+
+}  // namespace netkite::datapath

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/datapath/kernel_datapath.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "agent/datapath/reports.hpp"
+
+namespace netkite::datapath {
+
+KernelDatapath::PodPlaces KernelDatapath::places_of(const EndpointDevice& device) {
+  const bool veth = device.mode == wire::DeviceMode::veth;
+  const auto place = [&](Hook hook, ProgramKind kind, config::HookPoint point) {
+    return Place{.ifindex = device.host_ifindex,
+                 .ifname = device.host_ifname,
+                 .hook = hook,
+                 .ours = kind,
+                 .point = point,
+                 .backstop = veth,
+                 .after_hooks = false};
+  };
+  return {
+      .from = place(veth ? Hook::tcx_ingress : Hook::netkit_peer, ProgramKind::from_pod, config::HookPoint::pod_egress),
+      .to = place(veth ? Hook::tcx_egress : Hook::netkit_primary, ProgramKind::to_pod, config::HookPoint::pod_ingress)};
+}
+
+std::vector<Place> KernelDatapath::places_of_uplink(std::uint32_t ifindex, const std::string& name) const {
+  std::vector<Place> places = {{.ifindex = ifindex,
+                                .ifname = name,
+                                .hook = Hook::tcx_ingress,
+                                .ours = ProgramKind::from_netdev,
+                                .point = config::HookPoint::uplink_ingress,
+                                .backstop = false,
+                                .after_hooks = !uplinks_skip_pods_}};
+  if (core_->hooks.any(config::HookPoint::uplink_egress)) {
+    places.push_back({.ifindex = ifindex,
+                      .ifname = name,
+                      .hook = Hook::tcx_egress,
+                      .ours = std::nullopt,
+                      .point = config::HookPoint::uplink_egress,
+                      .backstop = false,
+                      .after_hooks = false});
+  }
+  return places;
+}
+
+Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
+  const ExpediteRcu expedite;
+  const auto places = places_of(device);
+  Rollback undo;
+  auto sent = attacher_.attach(places.from, undo);
+  if (!sent) return tl::make_unexpected(sent.error());
+  auto received = attacher_.attach(places.to, undo);
+  if (!received) return tl::make_unexpected(received.error());
+
+  // Before the entries: the programs on the pod's device see its first packet from an uplink too.
+  if (auto done = update_uplinks(received->others || must_not_skip_pods()); !done) return done;
+  if (auto done = endpoints_.add(device); !done) return wrap(done.error(), device.host_ifname);
+  undo.commit();
+  pods_.insert_or_assign(device.host_ifindex, Pod{.device = device, .others_on_ingress = received->others});
+  return update_uplinks(must_not_skip_pods());
+}
+
+Result<void> KernelDatapath::detach_endpoint(const EndpointDevice& device) {
+  const ExpediteRcu expedite;
+  auto removed = endpoints_.remove(device);
+  const auto places = places_of(device);
+  attacher_.detach(places.from);
+  attacher_.detach(places.to);
+  pods_.erase(device.host_ifindex);
+  auto updated = update_uplinks(must_not_skip_pods());
+  return removed ? updated : removed;
+}
+
+Result<void> KernelDatapath::verify_endpoint(const EndpointDevice& device) {
+  const auto places = places_of(device);
+  if (auto good = attacher_.verify(places.from); !good) return good;
+  if (auto good = attacher_.verify(places.to); !good) return good;
+  return endpoints_.verify(device);
+}
+
+bool KernelDatapath::must_not_skip_pods() const {
+  return core_->hooks.any(config::HookPoint::pod_ingress) ||
+         std::ranges::any_of(pods_, [](const auto& each) { return each.second.others_on_ingress; });
+}
+
+Result<void> KernelDatapath::update_uplinks(bool must_not_skip_pods) {
+  if (uplinks_skip_pods_ != must_not_skip_pods) return {};
+  uplinks_skip_pods_ = !must_not_skip_pods;
+  Result<void> first;
+  for (const auto& [ifindex, name] : uplinks_) {
+    auto done = attach_places(places_of_uplink(ifindex, name));
+    if (first && !done && done.error().code != Code::not_found) first = std::move(done);  // a device that just went
+  }
+  return first;
+}
+
+Result<void> KernelDatapath::attach_places(const std::vector<Place>& places) {
+  Rollback undo;
+  for (const auto& place : places) {
+    if (auto done = attacher_.attach(place, undo); !done) return tl::make_unexpected(done.error());
+  }
+  undo.commit();
+  return {};
+}
+
+Result<void> KernelDatapath::attach_uplink(std::uint32_t ifindex, const std::string& name) {
+  const ExpediteRcu expedite;
+  uplinks_skip_pods_ = !must_not_skip_pods();
+  if (auto done = attach_places(places_of_uplink(ifindex, name)); !done) return done;
+  uplinks_.insert_or_assign(ifindex, name);
+  prefilter_.add_uplink(ifindex, name);
+  return {};
+}
+
+Result<void> KernelDatapath::detach_uplink(std::uint32_t ifindex, const std::string& name) {
+  const ExpediteRcu expedite;
+  uplinks_.erase(ifindex);
+  prefilter_.remove_uplink(ifindex, name);
+  for (const auto& place : places_of_uplink(ifindex, name)) attacher_.detach(place);
+  return {};
+}
+
+// By the devices' chains, not by what a link says of its device: a netkit peer's link gives the index in the pod's
+// namespace.
+Result<void> KernelDatapath::remove_stale(const std::vector<std::uint32_t>& ifindexes) {
+  const ExpediteRcu expedite;
+  const auto keep = [&](std::uint32_t ifindex) { return std::ranges::count(ifindexes, ifindex) != 0; };
+  if (auto done = endpoints_.purge(keep); !done) return done;
+  std::set<std::uint32_t> live;
+  for (const auto ifindex : ifindexes) {
+    for (const Hook hook : {Hook::netkit_peer, Hook::netkit_primary, Hook::tcx_ingress, Hook::tcx_egress}) {
+      for (const auto& entry : query_chain(ifindex, hook).value_or(Chain{}).entries) live.insert(entry.link_id);
+    }
+  }
+  auto paths = core_->pins.link_paths();
+  // Users' hooks before our programs, as in a detach.
+  std::ranges::stable_partition(paths, [](const auto& path) { return !Pins::user_hook_name(path).empty(); });
+  for (const auto& path : paths) {
+    const auto fd = open_pin(path);
+    const auto info = fd ? link_info(fd->get()) : tl::make_unexpected(fd.error());
+    if (!info) continue;
+    const bool stays = info->type == BPF_LINK_TYPE_XDP ? keep(info->ifindex) : live.contains(info->id);
+    if (!stays) drop_link(path, fd->get());
+  }
+  return {};
+}
+
+Result<void> KernelDatapath::set_remotes(const std::vector<Remote>& remotes) { return remotes_.set(remotes); }
+
+Result<void> KernelDatapath::deny(const std::vector<Cidr>& prefixes) { return prefilter_.deny(prefixes); }
+
+Result<void> KernelDatapath::undeny(const std::vector<Cidr>& prefixes) { return prefilter_.undeny(prefixes); }
+
+Result<std::vector<DeniedPrefix>> KernelDatapath::denied() { return prefilter_.denied(); }
+
+Result<std::vector<DropCount>> KernelDatapath::drops() { return report_drops(core_->maps); }
+
+Result<std::vector<MapReport>> KernelDatapath::maps() { return report_maps(core_->maps); }
+
+Result<std::vector<ProgramReport>> KernelDatapath::programs() {
+  std::vector<ProgramReport> reports;
+  const auto ours = [this](std::uint32_t id) { return core_->programs.has(id) || core_->hooks.has(id); };
+  const auto add = [&](std::uint32_t ifindex, const std::string& name, Hook hook) {
+    report_programs({.ifindex = ifindex, .ifname = name, .hook = hook}, ours, reports);
+  };
+  for (const auto& [ifindex, name] : uplinks_) {
+    for (const Hook hook : {Hook::xdp, Hook::tcx_ingress, Hook::tcx_egress}) add(ifindex, name, hook);
+  }
+  for (const auto& [ifindex, pod] : pods_) {
+    const auto places = places_of(pod.device);
+    for (const auto& place : {places.from, places.to}) add(ifindex, place.ifname, place.hook);
+  }
+  return reports;
+}
+
+int KernelDatapath::event_fd() const { return events_.fd(); }
+
+Result<void> KernelDatapath::drain_events(const std::function<void(const DropEvent&)>& each) {
+  return events_.drain(each);
+}
+
+Result<void> KernelDatapath::set_monitor(bool on) { return events_.set_monitor(on); }
+
+std::string KernelDatapath::program_origin() const { return core_->programs.origin(); }
+
+std::vector<std::string> KernelDatapath::problems() const {
+  auto lines = core_->problems;
+  for (auto& line : prefilter_.problems()) lines.push_back(std::move(line));
+  return lines;
+}
+
+}  // namespace netkite::datapath

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Datapath on a real kernel: puts the parts of this room together. Room-internal.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/datapath/attacher.hpp"
+#include "agent/datapath/datapath.hpp"
+#include "agent/datapath/endpoint_map.hpp"
+#include "agent/datapath/events.hpp"
+#include "agent/datapath/prefilter.hpp"
+#include "agent/datapath/remote_map.hpp"
+
+namespace netkite::datapath {
+
+class KernelDatapath : public Datapath {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<KernelDatapath>> open(const config::Options& options);
+
+  [[nodiscard]] Result<void> attach_endpoint(const EndpointDevice& device) override;
+  [[nodiscard]] Result<void> detach_endpoint(const EndpointDevice& device) override;
+  [[nodiscard]] Result<void> verify_endpoint(const EndpointDevice& device) override;
+  [[nodiscard]] Result<void> attach_uplink(std::uint32_t ifindex, const std::string& name) override;
+  [[nodiscard]] Result<void> detach_uplink(std::uint32_t ifindex, const std::string& name) override;
+  [[nodiscard]] Result<void> remove_stale(const std::vector<std::uint32_t>& ifindexes) override;
+  [[nodiscard]] Result<void> set_remotes(const std::vector<Remote>& remotes) override;
+  [[nodiscard]] Result<void> deny(const std::vector<Cidr>& prefixes) override;
+  [[nodiscard]] Result<void> undeny(const std::vector<Cidr>& prefixes) override;
+  [[nodiscard]] Result<std::vector<DeniedPrefix>> denied() override;
+  [[nodiscard]] Result<std::vector<DropCount>> drops() override;
+  [[nodiscard]] Result<std::vector<MapReport>> maps() override;
+  [[nodiscard]] Result<std::vector<ProgramReport>> programs() override;
+  [[nodiscard]] int event_fd() const override;
+  [[nodiscard]] Result<void> drain_events(const std::function<void(const DropEvent&)>& each) override;
+  [[nodiscard]] Result<void> set_monitor(bool on) override;
+  [[nodiscard]] std::string program_origin() const override;
+  [[nodiscard]] std::vector<std::string> problems() const override;
+
+ private:
+  // What has to be at a fixed address, since the rest refers to it.
+  struct Core {
+    Pins pins;
+    MapStore maps;
+    Programs programs;
+    Hooks hooks;
+    std::vector<std::string> problems;  // of loading
+
+    Core(Pins where, const config::Options& options, ProgramSource source, std::vector<std::string> lines)
+        : pins(std::move(where)), maps(pins, options), programs(std::move(source), maps), problems(std::move(lines)) {}
+  };
+  struct Pod {
+    EndpointDevice device;
+    bool others_on_ingress = false;  // programs besides ours that a redirect past the device would skip
+  };
+
+  KernelDatapath(std::unique_ptr<Core> core, Attacher attacher, Prefilter prefilter)
+      : core_(std::move(core)), attacher_(std::move(attacher)), prefilter_(std::move(prefilter)) {}
+
+  [[nodiscard]] static Result<std::unique_ptr<Core>> load(const config::Options& options, ProgramSource source);
+  [[nodiscard]] static Result<std::unique_ptr<Core>> load_best(const config::Options& options);
+  void remove_old_hooks() const;
+
+  // The pod's two places: what it sends, what it gets.
+  struct PodPlaces {
+    Place from, to;
+  };
+  [[nodiscard]] static PodPlaces places_of(const EndpointDevice& device);
+  [[nodiscard]] std::vector<Place> places_of_uplink(std::uint32_t ifindex, const std::string& name) const;
+  [[nodiscard]] Result<void> attach_places(const std::vector<Place>& places);
+  // Whether packets from the uplink must pass through the pods' devices instead of going past them.
+  [[nodiscard]] bool must_not_skip_pods() const;
+  [[nodiscard]] Result<void> update_uplinks(bool must_not_skip_pods);
+
+  std::unique_ptr<Core> core_;
+  Attacher attacher_;
+  Prefilter prefilter_;
+  EndpointMap endpoints_;
+  RemoteMap remotes_;
+  Events events_;
+  std::map<std::uint32_t, Pod> pods_;             // by the host end's index
+  std::map<std::uint32_t, std::string> uplinks_;  // by index
+  bool uplinks_skip_pods_ = true;                 // as the uplinks' programs are loaded now
+};
+
+}  // namespace netkite::datapath

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening the datapath: everything is loaded before anything that runs is changed.
+#include <malloc.h>
+
+#include <cerrno>
+
+#include "agent/datapath/kernel_datapath.hpp"
+#include "agent/datapath/libbpf_log.hpp"
+
+namespace netkite::datapath {
+namespace {
+
+// A kernel with netkit says "no such device" of the loopback, one without says "invalid".
+bool kernel_has_netkit() {
+  const auto answer = query_chain(1, Hook::netkit_primary);
+  return !answer && answer.error().os_error == ENXIO;
+}
+
+// What this node is going to need. Others load on first use.
+std::vector<Variant> first_variants(const config::Options& options) {
+  const bool netkit = options.device != config::Device::veth && kernel_has_netkit();
+  std::vector<Variant> variants = {{.kind = ProgramKind::from_pod, .netkit = netkit, .after_hooks = false},
+                                   {.kind = ProgramKind::to_pod, .netkit = netkit, .after_hooks = false},
+                                   {.kind = ProgramKind::from_netdev, .netkit = false, .after_hooks = false}};
+  if (!netkit) variants.push_back({.kind = ProgramKind::backstop, .netkit = false, .after_hooks = false});
+  if (options.prefilter.mode != config::XdpMode::off) {
+    variants.push_back({.kind = ProgramKind::xdp_prefilter, .netkit = false, .after_hooks = false});
+  }
+  return variants;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<KernelDatapath::Core>> KernelDatapath::load(const config::Options& options,
+                                                                   ProgramSource source) {
+  auto pins = Pins::open(options.bpffs);
+  if (!pins) return tl::make_unexpected(pins.error());
+  auto problems = source.problems;
+  auto core = std::make_unique<Core>(*pins, options, std::move(source), std::move(problems));
+  for (const auto& variant : first_variants(options)) {
+    auto loaded = core->programs.get(variant);
+    if (!loaded) return tl::make_unexpected(loaded.error());
+  }
+  auto hooks = Hooks::load(options, core->pins, core->maps);
+  if (!hooks) return tl::make_unexpected(hooks.error());
+  core->hooks = std::move(*hooks);
+  return core;
+}
+
+Result<std::unique_ptr<KernelDatapath::Core>> KernelDatapath::load_best(const config::Options& options) {
+  auto source = choose_source(options.datapath);
+  if (!source) return tl::make_unexpected(source.error());
+  const bool may_fall_back = options.datapath.compile == config::Compile::automatic && source->origin != "embedded";
+  auto core = load(options, std::move(*source));
+  if (core || !may_fall_back) return core;
+  const auto refused = core.error();
+  auto other = options.datapath;
+  other.compile = config::Compile::embedded;
+  source = choose_source(other);
+  if (!source) return tl::make_unexpected(source.error());
+  source->problems.push_back("compile: using the embedded programs: " + refused.message);
+  return load(options, std::move(*source));
+}
+
+void KernelDatapath::remove_old_hooks() const {
+  const auto configured = [this](std::string_view name) { return core_->hooks.configured(name); };
+  for (const auto& path : core_->pins.link_paths()) {
+    const auto name = Pins::user_hook_name(path);
+    if (name.empty() || configured(name)) continue;
+    if (const auto fd = open_pin(path)) drop_link(path, fd->get());
+  }
+  core_->pins.remove_user_maps(configured);
+}
+
+Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Options& options) {
+  capture_libbpf_log();
+  auto socket = netlink::Socket::open();
+  if (!socket) return tl::make_unexpected(socket.error());
+  auto core = load_best(options);
+  if (!core) return tl::make_unexpected(core.error());
+  auto& parts = **core;
+
+  auto endpoints = EndpointMap::open(parts.maps);
+  if (!endpoints) return tl::make_unexpected(endpoints.error());
+  auto remotes = RemoteMap::open(parts.maps);
+  if (!remotes) return tl::make_unexpected(remotes.error());
+  auto prefilter = Prefilter::open(options.prefilter, parts.pins, parts.programs, parts.maps);
+  if (!prefilter) return tl::make_unexpected(prefilter.error());
+  auto events = Events::open(parts.maps);
+  if (!events) return tl::make_unexpected(events.error());
+  if (auto done = parts.maps.commit(); !done) return tl::make_unexpected(done.error());
+
+  Attacher attacher(
+      {.pins = parts.pins, .programs = parts.programs, .hooks = parts.hooks, .position = options.datapath.position},
+      std::move(*socket));
+  std::unique_ptr<KernelDatapath> datapath(
+      new KernelDatapath(std::move(*core), std::move(attacher), std::move(*prefilter)));
+  datapath->endpoints_ = std::move(*endpoints);
+  datapath->remotes_ = std::move(*remotes);
+  datapath->events_ = std::move(*events);
+  datapath->remove_old_hooks();
+  if (!options.prefilter.deny.empty() && options.prefilter.mode != config::XdpMode::off) {
+    if (auto done = datapath->deny(options.prefilter.deny); !done) return wrap(done.error(), "prefilter.deny");
+  }
+  ::malloc_trim(0);  // the objects' memory goes back to the system, not to our resident size
+  return datapath;
+}
+
+Result<std::unique_ptr<Datapath>> Datapath::open(const config::Options& options) {
+  return KernelDatapath::open(options).map(
+      [](auto&& datapath) { return std::unique_ptr<Datapath>(std::move(datapath)); });
+}
+
+}  // namespace netkite::datapath

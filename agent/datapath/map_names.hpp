@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The maps of bpf/lib by name, and our programs as the kernel knows them. Room-internal.
+#pragma once
+
+#include <string_view>
+
+namespace netkite::datapath {
+
+inline constexpr std::string_view kEndpoints4 = "nk_ep4_v1";
+inline constexpr std::string_view kEndpoints6 = "nk_ep6_v1";
+inline constexpr std::string_view kDevices = "nk_dev_v1";
+inline constexpr std::string_view kRemotes4 = "nk_remote4_v1";
+inline constexpr std::string_view kRemotes6 = "nk_remote6_v1";
+inline constexpr std::string_view kDeny4 = "nk_deny4_v1";
+inline constexpr std::string_view kDeny6 = "nk_deny6_v1";
+inline constexpr std::string_view kDrops = "nk_drops_v1";
+inline constexpr std::string_view kControl = "nk_control_v1";
+inline constexpr std::string_view kEvents = "nk_events_v1";
+
+}  // namespace netkite::datapath

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/datapath/map_store.hpp"
+
+#include <bpf/bpf.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "agent/datapath/attached_maps.hpp"
+#include "agent/datapath/map_copy.hpp"
+#include "agent/datapath/map_names.hpp"
+
+namespace netkite::datapath {
+namespace {
+
+constexpr std::string_view kTemporary = "_new";
+
+Result<UniqueFd> create(const MapInfo& wanted) {
+  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = wanted.flags);
+  UniqueFd fd(bpf_map_create(static_cast<bpf_map_type>(wanted.type), wanted.name.c_str(), wanted.key_size,
+                             wanted.value_size, wanted.max_entries, &options));
+  if (!fd.valid()) {
+    return fail_errno(errno, "create map " + wanted.name + " of " + std::to_string(wanted.max_entries) + " entries");
+  }
+  return fd;
+}
+
+}  // namespace
+
+MapStore::MapStore(Pins pins, const config::Options& options) : pins_(std::move(pins)) {
+  const Limit endpoints{.entries = options.datapath.max_endpoints, .option = "datapath.max_endpoints"};
+  const Limit remotes{.entries = options.datapath.max_remotes, .option = "datapath.max_remotes"};
+  const Limit prefixes{.entries = options.prefilter.max_prefixes, .option = "prefilter.max_prefixes"};
+  for (const auto name : {kEndpoints4, kEndpoints6, kDevices}) limits_.emplace(name, endpoints);
+  for (const auto name : {kRemotes4, kRemotes6}) limits_.emplace(name, remotes);
+  for (const auto name : {kDeny4, kDeny6}) limits_.emplace(name, prefixes);
+  limits_.emplace(kEvents, Limit{.entries = options.datapath.event_buffer, .option = "datapath.event_buffer"});
+}
+
+std::string MapStore::option_of(const std::string& name) const {
+  const auto limit = limits_.find(name);
+  return limit == limits_.end() ? std::string() : limit->second.option;
+}
+
+MapHandle MapStore::handle(const Entry& entry) const {
+  return {.fd = entry.fd.get(), .info = entry.info, .option = option_of(entry.info.name)};
+}
+
+Result<UniqueFd> MapStore::existing(const std::string& name, bool& pinned) {
+  auto fd = open_pin(pins_.map(name));
+  pinned = fd.has_value();
+  if (fd || fd.error().code != Code::not_found) return fd;
+  if (!attached_) attached_ = attached_maps();
+  if (const auto found = attached_->find(name); found != attached_->end()) return std::move(found->second);
+  return UniqueFd();
+}
+
+Result<MapStore::Entry> MapStore::make(const MapInfo& wanted) {
+  Entry entry{.fd = {}, .info = wanted, .pinned = false};
+  auto old = existing(wanted.name, entry.pinned);
+  if (!old) return tl::make_unexpected(old.error());
+  if (old->valid()) {
+    auto info = map_info(old->get());
+    if (!info) return tl::make_unexpected(info.error());
+    if (!info->same_layout(wanted)) {
+      return fail(Code::invalid,
+                  "map " + wanted.name + " exists with another layout: remove " + pins_.map(wanted.name));
+    }
+    if (info->max_entries == wanted.max_entries) {
+      entry.fd = std::move(*old);
+      return entry;
+    }
+  }
+  auto fresh = create(wanted);
+  if (!fresh) return tl::make_unexpected(fresh.error());
+  if (old->valid()) {
+    if (auto copied = copy_entries(old->get(), fresh->get()); !copied) {
+      return wrap(copied.error(), "resize map " + wanted.name + " to " + std::to_string(wanted.max_entries) +
+                                      " entries (" + option_of(wanted.name) + ")");
+    }
+  }
+  entry.fd = std::move(*fresh);
+  entry.pinned = false;
+  return entry;
+}
+
+Result<MapHandle> MapStore::open(const MapInfo& declared) {
+  MapInfo wanted = declared;
+  wanted.name = kernel_name(declared.name);
+  if (const auto limit = limits_.find(wanted.name); limit != limits_.end()) wanted.max_entries = limit->second.entries;
+
+  auto known = entries_.find(wanted.name);
+  if (known == entries_.end()) {
+    auto entry = make(wanted);
+    if (!entry) return tl::make_unexpected(entry.error());
+    known = entries_.emplace(wanted.name, std::move(*entry)).first;
+  } else if (!known->second.info.same_layout(wanted)) {
+    return fail(Code::invalid, "map " + wanted.name + " is declared with two layouts");
+  }
+  return handle(known->second);
+}
+
+std::optional<MapHandle> MapStore::find(std::string_view name) const {
+  const auto known = entries_.find(kernel_name(name));
+  if (known == entries_.end()) return std::nullopt;
+  return handle(known->second);
+}
+
+std::vector<MapHandle> MapStore::all() const {
+  std::vector<MapHandle> handles;
+  for (const auto& [name, entry] : entries_) handles.push_back(handle(entry));
+  return handles;
+}
+
+// First every pin under a temporary name, where a failure harms nobody, then the renames, which replace old maps' pins.
+Result<void> MapStore::commit() {
+  attached_.reset();
+  for (const auto& [name, entry] : entries_) {
+    if (entry.pinned) continue;
+    const auto temporary = pins_.map(name + std::string(kTemporary));
+    unpin(temporary);
+    if (auto done = pin(entry.fd.get(), temporary); !done) return done;
+  }
+  for (auto& [name, entry] : entries_) {
+    if (entry.pinned) continue;
+    if (auto done = rename_pin(pins_.map(name + std::string(kTemporary)), pins_.map(name)); !done) return done;
+    entry.pinned = true;
+  }
+  return {};
+}
+
+}  // namespace netkite::datapath

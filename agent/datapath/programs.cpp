@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/datapath/programs.hpp"
+
+#include <algorithm>
+
+namespace netkite::datapath {
+
+Result<const LoadedProgram*> Programs::get(const Variant& variant) {
+  if (const auto known = loaded_.find(variant); known != loaded_.end()) return &known->second;
+  nk_config config{};
+  config.netkit = variant.netkit ? 1 : 0;
+  config.after_hooks = variant.after_hooks ? 1 : 0;
+  config.fast_path = 1;
+  auto loaded = load_ours(source_.image(variant.kind), config, maps_);
+  if (!loaded) return tl::make_unexpected(loaded.error());
+  return &loaded_.emplace(variant, std::move(*loaded)).first->second;
+}
+
+bool Programs::has(std::uint32_t program_id) const {
+  return std::ranges::any_of(loaded_, [=](const auto& each) { return each.second.info.id == program_id; });
+}
+
+std::string program_name(ProgramKind kind) { return kernel_name("nk_" + std::string(to_string(kind))); }
+
+bool is_our_program(std::string_view name) {
+  return std::ranges::any_of(kProgramKinds, [=](ProgramKind kind) { return program_name(kind) == name; });
+}
+
+}  // namespace netkite::datapath

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// What concerns the node as a whole: features, grace periods, remotes, reports.
+#include <bpf/bpf.h>
+#include <gmock/gmock.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "agent/datapath/datapath.hpp"
+#include "agent/datapath/tests/lab.hpp"
+#include "bpf/abi/netkite.h"
+
+namespace netkite::datapath::lab {
+namespace {
+
+using testing::HasSubstr;
+
+class FeaturesTest : public LabTest {};
+
+TEST_F(FeaturesTest, AreTriedAndNamedWhenMissing) {
+  const auto& found = features();
+  EXPECT_TRUE(found.tcx);
+  EXPECT_TRUE(found.ringbuf);
+  EXPECT_EQ(found.missing.size(), found.netkit ? (found.netkit_scrub ? 0U : 1U) : 1U);
+  if (!found.netkit) {
+    EXPECT_EQ(found.missing[0], "netkit: not in this kernel (CONFIG_NETKIT=y, Linux 6.7 or later); pods use veth");
+  }
+  auto socket = netlink::Socket::open().value();
+  EXPECT_EQ(netlink::list_links(socket)->size(), 1U) << "nothing is left in our namespace";
+}
+
+constexpr const char* kSwitch = "/sys/kernel/rcu_expedited";
+
+class ExpediteTest : public LabTest {
+ protected:
+  static int value() {
+    int number = -1;
+    std::ifstream(kSwitch) >> number;
+    return number;
+  }
+  static void set(int number) { std::ofstream(kSwitch) << number; }
+  bool noted() const { return std::filesystem::exists(folder("run/rcu_expedited.saved")); }
+  // A file of our own in the place of the kernel's switch: others on this machine may be using that one.
+  void SetUp() override {
+    LabTest::SetUp();
+    if (IsSkipped()) return;
+    write_file(folder("switch"), "0\n");
+    ASSERT_EQ(::mount(folder("switch").c_str(), kSwitch, nullptr, MS_BIND, nullptr), 0);
+  }
+  void TearDown() override {
+    ::umount2(kSwitch, MNT_DETACH);
+    LabTest::TearDown();
+  }
+};
+
+TEST_F(ExpediteTest, HoldsWhileOneLives) {
+  EXPECT_EQ(ExpediteRcu::state(), "idle");
+  {
+    const ExpediteRcu first;
+    EXPECT_EQ(ExpediteRcu::state(), "on");
+    EXPECT_EQ(value(), 1);
+    EXPECT_TRUE(noted());
+    ExpediteRcu second;
+    const ExpediteRcu moved = std::move(second);
+    EXPECT_EQ(value(), 1) << "counted in the process";
+  }
+  EXPECT_EQ(value(), 0);
+  EXPECT_FALSE(noted());
+  EXPECT_EQ(ExpediteRcu::state(), "idle");
+}
+
+TEST_F(ExpediteTest, LeavesOthersAlone) {
+  set(1);  // an administrator, or another agent on this kernel
+  {
+    const ExpediteRcu held;
+    EXPECT_GT(value(), 0);
+  }
+  EXPECT_EQ(value(), 1);
+}
+
+TEST_F(ExpediteTest, RestoresAfterACrash) {
+  write_file(folder("run/rcu_expedited.saved"), "0\n");
+  set(1);
+  ExpediteRcu::configure(true, folder("run"));
+  EXPECT_EQ(value(), 0);
+  EXPECT_FALSE(noted());
+}
+
+TEST_F(ExpediteTest, OffTouchesNothing) {
+  ExpediteRcu::configure(false, folder("run"));
+  const ExpediteRcu held;
+  EXPECT_EQ(ExpediteRcu::state(), "off");
+  EXPECT_EQ(value(), 0);
+  EXPECT_FALSE(noted());
+}
+
+TEST_F(ExpediteTest, WithoutANoteItIsNotRaised) {
+  ExpediteRcu::configure(true, folder("none"));
+  const ExpediteRcu held;
+  EXPECT_EQ(value(), 0) << "a crash would leave it up for good";
+}
+
+class RemotesTest : public LabTest {
+ protected:
+  nk_remote lookup4(const std::string& address) const {
+    const UniqueFd map(bpf_obj_get((options_.bpffs + "/maps/nk_remote4_v1").c_str()));
+    nk_prefix4 key{.length = 32, .address = 0};
+    const auto bytes = ip(address);
+    std::copy_n(bytes.bytes().data(), 4, reinterpret_cast<std::uint8_t*>(&key.address));
+    nk_remote value{};
+    bpf_map_lookup_elem(map.get(), &key, &value);
+    return value;
+  }
+  static Remote remote(const std::string& prefix, const std::string& nexthop, std::uint32_t ifindex = 7) {
+    return {.prefix = cidr(prefix), .ifindex = ifindex, .mtu = 1500, .nexthop = ip(nexthop)};
+  }
+};
+
+TEST_F(RemotesTest, HoldExactlyTheWholeSet) {
+  reopen();
+  ASSERT_TRUE(ok(datapath_->set_remotes(
+      {remote("10.2.0.0/16", "192.0.2.2"), remote("10.2.3.0/24", "192.0.2.3"), remote("fd02::/64", "2001:db8::2")})));
+  EXPECT_EQ(entries_of(*datapath_, "nk_remote4_v1"), 2U);
+  EXPECT_EQ(entries_of(*datapath_, "nk_remote6_v1"), 1U);
+  EXPECT_EQ(lookup4("10.2.3.4").nexthop.bytes[3], 3);
+  EXPECT_EQ(lookup4("10.2.4.4").nexthop.bytes[3], 2);
+  EXPECT_EQ(lookup4("10.2.4.4").nexthop_family, static_cast<std::uint32_t>(AF_INET));
+  EXPECT_EQ(lookup4("10.2.4.4").mtu, 1500U);
+  ASSERT_TRUE(ok(datapath_->set_remotes({remote("10.2.0.0/16", "2001:db8::2", 9)})));
+  EXPECT_EQ(entries_of(*datapath_, "nk_remote4_v1"), 1U);
+  EXPECT_EQ(entries_of(*datapath_, "nk_remote6_v1"), 0U);
+  EXPECT_EQ(lookup4("10.2.3.4").ifindex, 9U);
+  EXPECT_EQ(lookup4("10.2.3.4").nexthop_family, static_cast<std::uint32_t>(AF_INET6));
+}
+
+TEST_F(RemotesTest, ReplaceAFullSetButNotMore) {
+  options_.datapath.max_remotes = 2;
+  reopen();
+  ASSERT_TRUE(ok(datapath_->set_remotes({remote("10.2.0.0/16", "192.0.2.2"), remote("10.3.0.0/16", "192.0.2.3")})));
+  ASSERT_TRUE(ok(datapath_->set_remotes({remote("10.4.0.0/16", "192.0.2.2"), remote("10.5.0.0/16", "192.0.2.3")})));
+  EXPECT_EQ(lookup4("10.5.0.1").ifindex, 7U);
+  const auto full = datapath_->set_remotes(
+      {remote("10.4.0.0/16", "192.0.2.2"), remote("10.5.0.0/16", "192.0.2.3"), remote("10.6.0.0/16", "192.0.2.4")});
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code, Code::exhausted);
+  EXPECT_THAT(full.error().message, HasSubstr("raise datapath.max_remotes"));
+}
+
+class ReportsTest : public LabTest {};
+
+TEST_F(ReportsTest, NameEveryMapWithItsBytesAndEveryReason) {
+  reopen();
+  const auto maps = datapath_->maps().value();
+  EXPECT_EQ(maps.size(), pins("maps").size());
+  for (const auto& map : maps) {
+    EXPECT_EQ(map.bytes > 0, map.type != "lpm_trie") << map.name << ": a trie takes memory with its entries";
+    EXPECT_EQ(map.entries.has_value(), map.type == "hash" || map.type == "lpm_trie") << map.name << " " << map.type;
+  }
+  const auto drops = datapath_->drops().value();
+  EXPECT_EQ(drops.size(), static_cast<std::size_t>(NK_DROP_REASON_COUNT));
+  std::set<std::string_view> reasons;
+  for (std::uint32_t reason = 0; reason < NK_DROP_REASON_COUNT; ++reason) {
+    EXPECT_FALSE(drop_reason_name(reason).empty()) << reason;
+    reasons.insert(drop_reason_name(reason));
+  }
+  EXPECT_EQ(reasons.size(), static_cast<std::size_t>(NK_DROP_REASON_COUNT));
+  EXPECT_EQ(drop_reason_name(4711), "unknown");
+  EXPECT_GE(datapath_->event_fd(), 0);
+}
+
+}  // namespace
+}  // namespace netkite::datapath::lab

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// The deny-list: what it holds, what it costs, what it stops.
+#include <bpf/bpf.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <ctime>
+#include <fstream>
+
+#include "agent/datapath/tests/lab.hpp"
+
+namespace netkite::datapath::lab {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class PrefilterTest : public LabTest {
+ protected:
+  void SetUp() override {
+    LabTest::SetUp();
+    if (IsSkipped()) return;
+    reopen();
+    uplink_ = make_uplink("nkup0");
+    ASSERT_TRUE(ok(datapath_->attach_uplink(uplink_.ifindex, uplink_.name)));
+  }
+  // The XDP program's mode on the uplink, "" when there is none.
+  std::string mode() {
+    const auto programs = datapath_->programs().value();
+    for (const auto& each : programs) {
+      if (each.hook == "xdp") return each.ours ? each.mode : "foreign";
+    }
+    return "";
+  }
+  bool arrives() const {
+    const Udp here(-1, ip("192.0.2.1"), 5000);
+    const Udp far(uplink_.netns.get(), ip("192.0.2.2"), 0);
+    far.send(ip("192.0.2.1"), 5000, "far");
+    return here.receive(200) == "far";
+  }
+  std::vector<std::string> prefixes() {
+    std::vector<std::string> texts;
+    const auto list = datapath_->denied().value();
+    for (const auto& each : list) texts.push_back(each.prefix.to_string());
+    return texts;
+  }
+  Uplink uplink_;
+};
+
+std::vector<Cidr> many(std::uint32_t count) {
+  std::vector<Cidr> prefixes;
+  for (std::uint32_t i = 0; i < count; ++i) prefixes.push_back(Cidr::host(Ip::v4(0x14000000U + i * 7)));
+  return prefixes;
+}
+
+TEST_F(PrefilterTest, DropsAndCountsWhileThePrefixIsThere) {
+  EXPECT_EQ(mode(), "") << "an empty list costs nothing";
+  EXPECT_TRUE(arrives());
+  ASSERT_TRUE(ok(
+      datapath_->deny({cidr("192.0.2.2/32"), cidr("192.0.2.0/24"), cidr("2001:db8:bad::/48"), cidr("192.0.2.2/32")})));
+  EXPECT_NE(mode(), "");
+  EXPECT_THAT(prefixes(), ElementsAre("192.0.2.0/24", "192.0.2.2/32", "2001:db8:bad::/48"));
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(arrives());
+  EXPECT_EQ(datapath_->denied().value()[1].packets, 3U);
+  EXPECT_EQ(datapath_->denied().value()[1].bytes, 3U * (14 + 20 + 8 + 3));
+  EXPECT_EQ(datapath_->denied().value()[0].packets, 0U) << "the longest prefix counts";
+  EXPECT_EQ(drops_of(*datapath_, "denied-prefix"), 3U);
+
+  ASSERT_TRUE(ok(datapath_->deny({cidr("192.0.2.2/32")})));
+  EXPECT_EQ(datapath_->denied().value()[1].packets, 3U) << "counters stay";
+  const auto unknown = datapath_->undeny({cidr("192.0.2.2/32"), cidr("192.0.2.3/32")});
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, Code::not_found);
+  EXPECT_THAT(unknown.error().message, HasSubstr("192.0.2.3/32"));
+  EXPECT_EQ(prefixes().size(), 3U) << "nothing was removed";
+  ASSERT_TRUE(ok(datapath_->undeny({cidr("192.0.2.0/24"), cidr("192.0.2.2/32")})));
+  EXPECT_TRUE(arrives());
+  ASSERT_TRUE(ok(datapath_->undeny({cidr("2001:db8:bad::/48")})));
+  EXPECT_EQ(mode(), "");
+}
+
+TEST_F(PrefilterTest, StaysInPlaceAcrossRestarts) {
+  ASSERT_TRUE(ok(datapath_->deny({cidr("192.0.2.2/32")})));
+  EXPECT_FALSE(arrives());
+  const auto program = query_xdp(uplink_.ifindex)->program_id;
+  reopen();
+  EXPECT_FALSE(arrives());
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink_.ifindex, uplink_.name)));
+  EXPECT_NE(query_xdp(uplink_.ifindex)->program_id, program);
+  EXPECT_FALSE(arrives());
+  EXPECT_EQ(datapath_->denied().value()[0].packets, 3U);
+
+  ASSERT_TRUE(ok(datapath_->remove_stale({uplink_.ifindex})));
+  EXPECT_FALSE(arrives());
+  ASSERT_TRUE(ok(datapath_->detach_uplink(uplink_.ifindex, uplink_.name)));
+  EXPECT_TRUE(arrives());
+  EXPECT_THAT(pins("links"), IsEmpty());
+}
+
+TEST_F(PrefilterTest, LostPinIsMadeAgain) {
+  ASSERT_TRUE(ok(datapath_->deny({cidr("192.0.2.2/32")})));
+  const UniqueFd held = [&] {
+    const auto fd = bpf_obj_get((options_.bpffs + "/links/nkup0:xdp").c_str());
+    return UniqueFd(fd);
+  }();
+  const auto id = link_info(held.get())->id;
+  for (const char* pin : {"/links/nkup0:xdp", "/maps/nk_deny4_v1"})
+    ASSERT_EQ(::unlink((options_.bpffs + pin).c_str()), 0);
+  reopen();
+  EXPECT_THAT(prefixes(), ElementsAre("192.0.2.2/32"));
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink_.ifindex, uplink_.name)));
+  EXPECT_THAT(pins("links"), ElementsAre("nkup0:tcx-ingress", "nkup0:xdp"));
+  const UniqueFd pinned(bpf_obj_get((options_.bpffs + "/links/nkup0:xdp").c_str()));
+  EXPECT_EQ(link_info(pinned.get())->id, id);
+  EXPECT_FALSE(arrives());
+}
+
+TEST_F(PrefilterTest, ModeIsThatOfTheConfiguration) {
+  ASSERT_TRUE(ok(datapath_->deny({cidr("192.0.2.2/32")})));
+  EXPECT_EQ(mode(), "native") << "veth has it";
+  options_.prefilter.mode = config::XdpMode::generic;
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink_.ifindex, uplink_.name)));
+  EXPECT_EQ(mode(), "generic");
+  EXPECT_FALSE(arrives());
+  options_.prefilter.mode = config::XdpMode::off;
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink_.ifindex, uplink_.name)));
+  EXPECT_EQ(mode(), "");
+  EXPECT_TRUE(arrives());
+  const auto off = datapath_->deny({cidr("192.0.2.2/32")});
+  ASSERT_FALSE(off);
+  EXPECT_EQ(off.error().code, Code::unsupported);
+}
+
+TEST_F(PrefilterTest, ForeignProgramIsLeftAloneAndReported) {
+  Foreign foreign;
+  foreign.attach_xdp(uplink_.ifindex);
+  ASSERT_TRUE(ok(datapath_->deny({cidr("192.0.2.2/32")})));
+  EXPECT_EQ(mode(), "foreign");
+  ASSERT_EQ(datapath_->problems().size(), 1U);
+  EXPECT_THAT(datapath_->problems()[0], HasSubstr("not enforced on nkup0: another XDP program (foreign_xdp"));
+  foreign = Foreign();
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink_.ifindex, uplink_.name)));
+  EXPECT_THAT(datapath_->problems(), IsEmpty());
+  EXPECT_FALSE(arrives());
+}
+
+TEST_F(PrefilterTest, FullListIsAllOrNothing) {
+  options_.prefilter.max_prefixes = 4;
+  reopen();
+  ASSERT_TRUE(ok(datapath_->deny({cidr("10.0.0.0/8"), cidr("11.0.0.0/8"), cidr("fd00::/8")})));
+  const auto full = datapath_->deny(
+      {cidr("10.0.0.0/8"), cidr("12.0.0.0/8"), cidr("13.0.0.0/8"), cidr("14.0.0.0/8"), cidr("fd00::/16")});
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code, Code::exhausted);
+  EXPECT_THAT(full.error().message, HasSubstr("nk_deny4_v1 is full (4 entries): raise prefilter.max_prefixes"));
+  EXPECT_THAT(prefixes(), ElementsAre("10.0.0.0/8", "11.0.0.0/8", "fd00::/8"));
+  const auto full6 =
+      datapath_->deny({cidr("12.0.0.0/8"), cidr("fd01::/16"), cidr("fd02::/16"), cidr("fd03::/16"), cidr("fd04::/16")});
+  ASSERT_FALSE(full6);
+  EXPECT_THAT(prefixes(), ElementsAre("10.0.0.0/8", "11.0.0.0/8", "fd00::/8"));
+}
+
+TEST_F(PrefilterTest, ConfiguredListIsThere) {
+  options_.prefilter.deny = {cidr("192.0.2.2/32")};
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink_.ifindex, uplink_.name)));
+  EXPECT_FALSE(arrives());
+}
+
+TEST_F(PrefilterTest, HundredThousandInASecond) {
+  const auto prefixes = many(100000);
+  // The process's own time, kernel included: other load on the machine says nothing about us.
+  const auto timed = [](const char* what, const auto& work) {
+    const std::clock_t start = std::clock();
+    work();
+    const auto milliseconds = (std::clock() - start) * 1000 / CLOCKS_PER_SEC;
+    std::cout << "  " << what << ": " << milliseconds << " ms\n";
+    return milliseconds;
+  };
+  const auto added = timed("add 100,000", [&] { ASSERT_TRUE(ok(datapath_->deny(prefixes))); });
+  std::string vendor;
+  std::ifstream("/sys/class/dmi/id/sys_vendor") >> vendor;
+  EXPECT_LE(added, vendor == "QEMU" ? 10000 : 1000) << "dev/vm emulates every instruction";
+  timed("add one more", [&] { ASSERT_TRUE(ok(datapath_->deny({cidr("99.0.0.0/8")}))); });
+  timed("list", [&] { EXPECT_EQ(datapath_->denied().value().size(), 100001U); });
+  timed("remove 100,000", [&] { ASSERT_TRUE(ok(datapath_->undeny(prefixes))); });
+  EXPECT_EQ(datapath_->denied().value().size(), 1U);
+}
+
+}  // namespace
+}  // namespace netkite::datapath::lab

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// System calls on one map, with its key and value types. Borrows the map from the store. Room-internal.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "agent/datapath/map_store.hpp"
+
+namespace netkite::datapath {
+
+// The untyped part. A full map is Code::exhausted with its name and the option that sizes it.
+class RawMap {
+ public:
+  RawMap() = default;
+  explicit RawMap(MapHandle handle) : handle_(std::move(handle)) {}
+
+  [[nodiscard]] const MapHandle& handle() const { return handle_; }
+  [[nodiscard]] Result<bool> lookup(const void* key, void* value) const;  // false: no such key
+  [[nodiscard]] Result<void> update(const void* key, const void* value) const;
+  [[nodiscard]] Result<bool> erase(const void* key) const;  // false: no such key
+  [[nodiscard]] bool empty() const;
+
+  // In one system call; `done` is how many were written before a failure.
+  [[nodiscard]] Result<void> update_batch(const void* keys, const void* values, std::uint32_t count,
+                                          std::uint32_t& done) const;
+  [[nodiscard]] Result<void> erase_batch(const void* keys, std::uint32_t count) const;
+  // Every entry, keys and values side by side. Not for per-CPU maps and ring buffers.
+  struct Dump {
+    std::vector<std::byte> keys, values;
+    std::size_t count = 0;
+  };
+  [[nodiscard]] Result<Dump> dump() const;
+
+ private:
+  [[nodiscard]] tl::unexpected<Error> failure(int os_error, std::string_view action) const;
+  MapHandle handle_;
+};
+
+template <typename Key, typename Value>
+  requires std::is_trivially_copyable_v<Key> && std::is_trivially_copyable_v<Value>
+class TypedMap : public RawMap {
+ public:
+  using Entry = std::pair<Key, Value>;
+  using RawMap::RawMap;
+
+  // Code::not_found when the store has no such map, invalid when its sizes are others.
+  [[nodiscard]] static Result<TypedMap> open(const MapStore& store, std::string_view name) {
+    auto handle = store.find(name);
+    if (!handle) return fail(Code::not_found, "no map " + std::string(name));
+    if (handle->info.key_size != sizeof(Key) || handle->info.value_size != sizeof(Value)) {
+      return fail(Code::invalid, "map " + std::string(name) + " has other sizes than this agent knows");
+    }
+    return TypedMap(std::move(*handle));
+  }
+
+  [[nodiscard]] Result<std::optional<Value>> lookup(const Key& key) const {
+    Value value{};
+    return RawMap::lookup(&key, &value).map([&](bool found) { return found ? std::optional(value) : std::nullopt; });
+  }
+  [[nodiscard]] Result<void> update(const Key& key, const Value& value) const { return RawMap::update(&key, &value); }
+  [[nodiscard]] Result<bool> erase(const Key& key) const { return RawMap::erase(&key); }
+
+  // Keys that are not in the map yet: all of them or none.
+  [[nodiscard]] Result<void> insert_all(std::span<const Key> keys, std::span<const Value> values) const {
+    std::uint32_t done = 0;
+    auto result = update_batch(keys.data(), values.data(), static_cast<std::uint32_t>(keys.size()), done);
+    if (!result) std::ignore = erase_batch(keys.data(), done);
+    return result;
+  }
+  [[nodiscard]] Result<void> erase_all(std::span<const Key> keys) const {
+    return erase_batch(keys.data(), static_cast<std::uint32_t>(keys.size()));
+  }
+
+  [[nodiscard]] Result<std::vector<Entry>> entries() const {
+    auto raw = dump();
+    if (!raw) return tl::make_unexpected(raw.error());
+    std::vector<Entry> entries(raw->count);
+    for (std::size_t i = 0; i < raw->count; ++i) {
+      std::memcpy(&entries[i].first, raw->keys.data() + i * sizeof(Key), sizeof(Key));
+      std::memcpy(&entries[i].second, raw->values.data() + i * sizeof(Value), sizeof(Value));
+    }
+    return entries;
+  }
+};
+
+}  // namespace netkite::datapath

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stand-ins for the kernel's two edges, for the tests of endpoint and api: they remember what was asked of them, in
+// order, and fail on demand.
+#pragma once
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/datapath/datapath.hpp"
+#include "agent/endpoint/host_link.hpp"
+
+namespace netkite::endpoint::testing {
+
+// What was called, such as "attach nk012345678901", and what is to fail: the same words.
+struct Journal {
+  std::vector<std::string> calls;
+  std::set<std::string> failing;  // the first word suffices
+
+  Result<void> note(const std::string& verb, const std::string& object = "") {
+    calls.push_back(object.empty() ? verb : verb + " " + object);
+    if (failing.contains(verb)) return fail(Code::io, verb + " was told to fail");
+    return {};
+  }
+  [[nodiscard]] std::ptrdiff_t count(const std::string& verb) const {
+    return std::ranges::count_if(calls, [&verb](const auto& call) { return call.starts_with(verb); });
+  }
+};
+
+class FakeDatapath final : public datapath::Datapath {
+ public:
+  explicit FakeDatapath(Journal& journal) : journal_(journal) {
+    if (::pipe(pipe_) != 0) std::abort();
+  }
+  ~FakeDatapath() override {
+    ::close(pipe_[0]);
+    ::close(pipe_[1]);
+  }
+
+  Result<void> attach_endpoint(const datapath::EndpointDevice& device) override {
+    auto done = journal_.note("attach", device.host_ifname);
+    if (done) attached.insert_or_assign(device.host_ifname, device);
+    return done;
+  }
+  Result<void> detach_endpoint(const datapath::EndpointDevice& device) override {
+    attached.erase(device.host_ifname);
+    return journal_.note("detach", device.host_ifname);
+  }
+  Result<void> verify_endpoint(const datapath::EndpointDevice& device) override {
+    if (!attached.contains(device.host_ifname)) return fail(Code::not_found, "no program on " + device.host_ifname);
+    return journal_.note("verify", device.host_ifname);
+  }
+  Result<void> attach_uplink(std::uint32_t, const std::string& name) override { return journal_.note("uplink+", name); }
+  Result<void> detach_uplink(std::uint32_t, const std::string& name) override { return journal_.note("uplink-", name); }
+  Result<void> remove_stale(const std::vector<std::uint32_t>&) override { return journal_.note("stale"); }
+  Result<void> set_remotes(const std::vector<datapath::Remote>&) override { return journal_.note("remotes"); }
+  Result<void> deny(const std::vector<Cidr>& prefixes) override {
+    for (const auto& prefix : prefixes) denied_list.push_back({.prefix = prefix});
+    return journal_.note("deny");
+  }
+  Result<void> undeny(const std::vector<Cidr>& prefixes) override {
+    for (const auto& prefix : prefixes) {
+      const auto gone = std::erase_if(denied_list, [&](const auto& each) { return each.prefix == prefix; });
+      if (gone == 0) return fail(Code::not_found, prefix.to_string() + " is not denied");
+    }
+    return journal_.note("undeny");
+  }
+  Result<std::vector<datapath::DeniedPrefix>> denied() override {
+    std::ignore = journal_.note("denied");
+    return denied_list;
+  }
+  Result<std::vector<datapath::DropCount>> drops() override {
+    return std::vector<datapath::DropCount>{{.reason = "spoofed-source", .packets = 2, .bytes = 128}};
+  }
+  Result<std::vector<datapath::MapReport>> maps() override {
+    return std::vector<datapath::MapReport>{
+        {.name = "nk_a", .type = "hash", .max_entries = 8, .bytes = 4096, .entries = 3},
+        {.name = "nk_b", .type = "ringbuf", .max_entries = 1, .bytes = 1000, .entries = {}}};
+  }
+  Result<std::vector<datapath::ProgramReport>> programs() override { return program_list; }
+  [[nodiscard]] int event_fd() const override { return pipe_[0]; }
+  Result<void> drain_events(const std::function<void(const datapath::DropEvent&)>& each) override {
+    char byte = 0;
+    std::ignore = ::read(pipe_[0], &byte, 1);
+    datapath::DropEvent event;
+    event.time_ns = 7;
+    event.reason = "spoofed-source";
+    event.source = Ip::parse("10.0.0.1").value();
+    for (int i = 0; i < events_per_drain; ++i) each(event);
+    return {};
+  }
+  Result<void> set_monitor(bool on) override { return journal_.note(on ? "monitor on" : "monitor off"); }
+  [[nodiscard]] std::string program_origin() const override { return "fake"; }
+
+  void raise_event() const { std::ignore = ::write(pipe_[1], "x", 1); }
+
+  std::map<std::string, datapath::EndpointDevice> attached;
+  std::vector<datapath::DeniedPrefix> denied_list;
+  std::vector<datapath::ProgramReport> program_list;
+  int events_per_drain = 1;
+
+ private:
+  Journal& journal_;
+  int pipe_[2] = {-1, -1};
+};
+
+class FakeHostLink final : public HostLink {
+ public:
+  explicit FakeHostLink(Journal& journal, std::map<std::string, netlink::Link>& links)
+      : journal_(journal), links_(links) {}
+
+  Result<netlink::Link> find(const std::string& name) override {
+    const auto found = links_.find(name);
+    if (found == links_.end()) return fail(Code::not_found, "no device " + name);
+    return found->second;
+  }
+  Result<std::vector<netlink::Link>> list() override {
+    std::vector<netlink::Link> all;
+    for (const auto& [name, link] : links_) all.push_back(link);
+    return all;
+  }
+  Result<void> configure(const Endpoint& endpoint) override { return journal_.note("configure", endpoint.host_ifname); }
+  Result<void> verify(const Endpoint& endpoint) override { return journal_.note("routed", endpoint.host_ifname); }
+  Result<void> remove(const std::string& name) override {
+    auto done = journal_.note("delete", name);
+    if (done) links_.erase(name);
+    return done;
+  }
+
+ private:
+  Journal& journal_;
+  std::map<std::string, netlink::Link>& links_;
+};
+
+// A netkit primary in L3 mode as the plugin makes it.
+inline netlink::Link netkit_link(const std::string& name, std::uint32_t index) {
+  netlink::Link link;
+  link.index = index;
+  link.name = name;
+  link.kind = "netkit";
+  link.netkit_mode = 1;
+  link.netkit_policy = 2;
+  link.netkit_peer_policy = 2;
+  link.netkit_primary = true;
+  return link;
+}
+
+}  // namespace netkite::endpoint::testing

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+
+#include "agent/node/node.hpp"
+#include "agent/node/tests/lab.hpp"
+
+namespace netkite::node {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+class Discover : public Lab {
+ protected:
+  static config::Options options() {
+    config::Options options;
+    options.pools = {cidr("10.244.1.0/24"), cidr("fd00:1::/64")};
+    return options;
+  }
+  static config::Peer peer(const std::vector<std::string>& addresses, const std::vector<std::string>& ranges) {
+    config::Peer peer{.name = "b", .addresses = {}, .pod_ranges = {}};
+    for (const auto& address : addresses) peer.addresses.push_back(ip(address));
+    for (const auto& range : ranges) peer.pod_ranges.push_back(cidr(range));
+    return peer;
+  }
+  static View view_of(const config::Options& options) {
+    auto view = discover(options);
+    EXPECT_TRUE(view) << view.error().message;
+    return *view;
+  }
+  static std::vector<std::string> names(const View& view) {
+    std::vector<std::string> names;
+    for (const auto& uplink : view.uplinks) names.push_back(uplink.name);
+    return names;
+  }
+  static std::vector<std::string> remotes(const View& view) {
+    std::vector<std::string> lines;
+    for (const auto& remote : view.remotes) {
+      lines.push_back(remote.prefix.to_string() + " via " + remote.nexthop.to_string() + " dev " +
+                      std::to_string(remote.ifindex) + " mtu " + std::to_string(remote.mtu));
+    }
+    return lines;
+  }
+};
+
+TEST_F(Discover, FindsTheDevicesOfDefaultRoutes) {
+  const auto up = add_device("up4", 9000);
+  add_address(up, "192.0.2.1/24");
+  add_route("0.0.0.0/0", up, "192.0.2.254");
+  const auto up6 = add_device("up6", 1400);
+  add_address(up6, "2001:db8::1/64");
+  add_route("::/0", up6, "2001:db8::fe");
+  add_device("other");
+
+  const View view = view_of(options());
+  EXPECT_THAT(names(view), UnorderedElementsAre("up4", "up6"));
+  EXPECT_EQ(view.pod_mtu, 1400);
+  EXPECT_GT(view.gso_max_size, 0);
+  EXPECT_THAT(view.problems, IsEmpty());
+}
+
+TEST_F(Discover, TheConfiguredMtuWins) {
+  const auto up = add_device("up4", 9000);
+  add_address(up, "192.0.2.1/24");
+  add_route("0.0.0.0/0", up, "192.0.2.254");
+  auto with_mtu = options();
+  with_mtu.mtu = 1450;
+  EXPECT_EQ(view_of(with_mtu).pod_mtu, 1450);
+}
+
+TEST_F(Discover, SaysWhenThereIsNoUplink) {
+  const View view = view_of(options());
+  EXPECT_THAT(view.uplinks, IsEmpty());
+  EXPECT_THAT(view.problems, ElementsAre(HasSubstr("no uplink")));
+  EXPECT_EQ(view.pod_mtu, 1500);
+}
+
+TEST_F(Discover, PodDevicesAreNeverUplinks) {
+  const auto pod = add_device("nkpod");
+  add_address(pod, "192.0.2.1/24");
+  add_route("0.0.0.0/0", pod, "192.0.2.254");
+  EXPECT_THAT(view_of(options()).uplinks, IsEmpty());
+
+  auto with_names = options();
+  with_names.uplinks = {"nkpod", "lo"};
+  const View view = view_of(with_names);
+  EXPECT_THAT(view.uplinks, IsEmpty());
+  EXPECT_THAT(view.problems, ElementsAre(HasSubstr("uplink nkpod"), HasSubstr("uplink lo")));
+}
+
+TEST_F(Discover, TakesNamedUplinksOnlyAndNamesTheMissing) {
+  const auto first = add_device("up4");
+  add_address(first, "192.0.2.1/24");
+  add_route("0.0.0.0/0", first, "192.0.2.254");
+  add_device("named", 1300);
+  auto with_names = options();
+  with_names.uplinks = {"named", "absent"};
+  const View view = view_of(with_names);
+  EXPECT_THAT(names(view), ElementsAre("named"));
+  EXPECT_EQ(view.pod_mtu, 1300);
+  EXPECT_THAT(view.problems, ElementsAre("uplink absent: no such device"));
+}
+
+TEST_F(Discover, PeersOnTheLinkAreTheirOwnNextHop) {
+  const auto up = add_device("up4");
+  add_address(up, "192.0.2.1/24");
+  add_address(up, "2001:db8::1/64");
+  auto with_peer = options();
+  with_peer.peers = {peer({"192.0.2.2", "2001:db8::2"}, {"10.244.2.0/24", "fd00:2::/64"})};
+  const View view = view_of(with_peer);
+  EXPECT_THAT(names(view), ElementsAre("up4"));  // the device of the route to the peer
+  const std::string dev = " dev " + std::to_string(up) + " mtu 1500";
+  EXPECT_THAT(remotes(view),
+              UnorderedElementsAre("10.244.2.0/24 via 192.0.2.2" + dev, "192.0.2.2/32 via 192.0.2.2" + dev,
+                                   "fd00:2::/64 via 2001:db8::2" + dev, "2001:db8::2/128 via 2001:db8::2" + dev));
+  EXPECT_THAT(view.problems, IsEmpty());
+}
+
+TEST_F(Discover, PeersBehindARouterTakeItsAddress) {
+  const auto up = add_device("up4");
+  add_address(up, "192.0.2.1/24");
+  add_address(up, "2001:db8::1/64");
+  add_route("198.51.100.0/24", up, "192.0.2.254");
+  add_route("2001:db8:5::/48", up, "fe80::1");
+  auto with_peer = options();
+  with_peer.peers = {peer({"198.51.100.9", "2001:db8:5::9"}, {"10.244.2.0/24", "fd00:2::/64"})};
+  const View view = view_of(with_peer);
+  ASSERT_EQ(view.remotes.size(), 4U);
+  for (const auto& remote : view.remotes) {
+    EXPECT_EQ(remote.nexthop, remote.prefix.address().is_v4() ? ip("192.0.2.254") : ip("fe80::1"));
+  }
+}
+
+TEST_F(Discover, Ipv4RangesGoToAPeerThatHasIpv6Only) {
+  const auto up = add_device("up4");
+  add_address(up, "2001:db8::1/64");
+  auto with_peer = options();
+  with_peer.peers = {peer({"2001:db8::2"}, {"10.244.2.0/24"})};
+  const View view = view_of(with_peer);
+  EXPECT_THAT(remotes(view), testing::Contains(HasSubstr("10.244.2.0/24 via 2001:db8::2")));
+}
+
+TEST_F(Discover, Ipv6RangesNeedAnIpv6Address) {
+  const auto up = add_device("up4");
+  add_address(up, "192.0.2.1/24");
+  auto with_peer = options();
+  with_peer.peers = {peer({"192.0.2.2"}, {"fd00:2::/64"})};
+  const View view = view_of(with_peer);
+  EXPECT_EQ(view.remotes.size(), 1U);  // the peer's own address
+  EXPECT_THAT(view.problems, ElementsAre("peer b: pod range fd00:2::/64 needs an IPv6 address of the peer"));
+}
+
+TEST_F(Discover, SaysWhichPeersCannotBeReached) {
+  const auto up = add_device("up4");
+  add_address(up, "192.0.2.1/24");
+  const auto aside = add_device("aside");
+  add_address(aside, "203.0.113.1/24");
+  auto with_peers = options();
+  with_peers.uplinks = {"up4"};
+  with_peers.peers = {peer({"198.51.100.9"}, {"10.244.2.0/24"}), peer({"192.0.2.1"}, {"10.244.3.0/24"}),
+                      peer({"203.0.113.2"}, {"10.244.4.0/24"})};
+  with_peers.peers[1].name = "c";
+  with_peers.peers[2].name = "d";
+  const View view = view_of(with_peers);
+  EXPECT_THAT(view.remotes, IsEmpty());
+  EXPECT_THAT(view.problems, UnorderedElementsAre(HasSubstr("peer b: no route to 198.51.100.9"),
+                                                  HasSubstr("peer c: 192.0.2.1 is an address of this node"),
+                                                  HasSubstr("peer d: the route to 203.0.113.2 leads over no uplink")));
+}
+
+TEST_F(Discover, HonoursTheMtuOfARoute) {
+  const auto up = add_device("up4", 9000);
+  add_address(up, "192.0.2.1/24");
+  netlink::Route route{
+      .destination = cidr("198.51.100.0/24"), .ifindex = up, .gateway = ip("192.0.2.254"), .mtu = 1400};
+  ASSERT_TRUE(netlink::add_route(socket(), route));
+  auto with_peer = options();
+  with_peer.peers = {peer({"198.51.100.9"}, {"10.244.2.0/24"})};
+  const View view = view_of(with_peer);
+  ASSERT_EQ(view.remotes.size(), 2U);
+  EXPECT_EQ(view.remotes[0].mtu, 1400);
+  EXPECT_EQ(view.remotes[1].mtu, 1400);
+}
+
+}  // namespace
+}  // namespace netkite::node

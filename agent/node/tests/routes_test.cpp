@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <poll.h>
+
+#include "agent/node/node.hpp"
+#include "agent/node/tests/lab.hpp"
+
+namespace netkite::node {
+namespace {
+
+using netlink::kRouteProtocol;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+constexpr std::uint8_t kStatic = 4;  // RTPROT_STATIC
+
+class Routes : public Lab {
+ protected:
+  void SetUp() override {
+    Lab::SetUp();
+    if (IsSkipped()) return;
+    up_ = add_device("up0");
+    add_address(up_, "192.0.2.1/24");
+    add_address(up_, "2001:db8::1/64");
+    options_.pools = {cidr("10.244.1.0/24"), cidr("fd00:1::/64")};
+    options_.peers = {{.name = "b",
+                       .addresses = {ip("192.0.2.2"), ip("2001:db8::2")},
+                       .pod_ranges = {cidr("10.244.2.0/24"), cidr("fd00:2::/64")}}};
+  }
+  Result<void> apply() { return apply_routes(options_, discover(options_).value()); }
+  [[nodiscard]] std::string dev() const { return " dev " + std::to_string(up_); }
+
+  std::uint32_t up_ = 0;
+  config::Options options_;
+};
+
+TEST_F(Routes, PeersRangesAndUnreachablePools) {
+  ASSERT_TRUE(apply());
+  EXPECT_THAT(routes(kRouteProtocol),
+              UnorderedElementsAre("10.244.2.0/24 via 192.0.2.2" + dev(), "fd00:2::/64 via 2001:db8::2" + dev(),
+                                   "unreachable 10.244.1.0/24", "unreachable fd00:1::/64"));
+}
+
+TEST_F(Routes, TheSecondTimeWritesNothing) {
+  ASSERT_TRUE(apply());
+  const auto before = routes(kRouteProtocol);
+  const auto monitor = Monitor::open();
+  ASSERT_TRUE(monitor);
+  ASSERT_TRUE(apply());
+  EXPECT_EQ(routes(kRouteProtocol), before);
+  pollfd wait{.fd = (*monitor)->fd(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&wait, 1, 0), 0) << "the kernel reported a change";
+}
+
+TEST_F(Routes, ForeignRoutesStay) {
+  add_route("10.99.0.0/16", up_, "192.0.2.77");
+  add_route("10.244.9.7/32", up_, "192.0.2.77");
+  const auto before = routes(kStatic);
+  ASSERT_TRUE(apply());
+  EXPECT_EQ(routes(kStatic), before);
+  ASSERT_TRUE(remove_all(options_));
+  EXPECT_EQ(routes(kStatic), before);
+}
+
+TEST_F(Routes, AForeignRouteInOurPlaceIsNamedAndStays) {
+  add_route("10.244.2.0/24", up_, "192.0.2.77");
+  const auto before = routes(kStatic);
+  const auto applied = apply();
+  ASSERT_FALSE(applied);
+  EXPECT_EQ(applied.error().code, Code::exists);
+  EXPECT_THAT(applied.error().message, HasSubstr("10.244.2.0/24"));
+  EXPECT_EQ(routes(kStatic), before);
+  EXPECT_THAT(routes(kRouteProtocol), Contains(HasSubstr("fd00:2::/64")));  // the others are in place
+}
+
+TEST_F(Routes, UnwantedOnesGoAndPodsStay) {
+  const auto pod = add_device("nkpod0");
+  add_route("10.244.1.5/32", pod, "", kRouteProtocol);
+  add_route("fd00:1::5/128", pod, "", kRouteProtocol);
+  add_route("10.244.7.0/24", up_, "192.0.2.7", kRouteProtocol);  // a peer of yesterday
+  add_route("10.244.8.1/32", up_, "192.0.2.8", kRouteProtocol);  // one whose range is a single address
+  ASSERT_TRUE(apply());
+  const auto now = routes(kRouteProtocol);
+  EXPECT_EQ(now.size(), 6U);
+  EXPECT_THAT(now, Contains("10.244.1.5/32 dev " + std::to_string(pod)));
+  EXPECT_THAT(now, Contains("fd00:1::5/128 dev " + std::to_string(pod)));
+}
+
+TEST_F(Routes, FollowsAPeerToAnotherNextHop) {
+  ASSERT_TRUE(apply());
+  options_.peers[0].addresses = {ip("192.0.2.3"), ip("2001:db8::3")};
+  ASSERT_TRUE(apply());
+  EXPECT_THAT(routes(kRouteProtocol),
+              UnorderedElementsAre("10.244.2.0/24 via 192.0.2.3" + dev(), "fd00:2::/64 via 2001:db8::3" + dev(),
+                                   "unreachable 10.244.1.0/24", "unreachable fd00:1::/64"));
+}
+
+TEST_F(Routes, Ipv4OverAnIpv6NextHop) {
+  options_.peers[0].addresses = {ip("2001:db8::2")};
+  ASSERT_TRUE(apply());
+  const auto first = routes(kRouteProtocol);
+  EXPECT_THAT(first, Contains("10.244.2.0/24 via 2001:db8::2" + dev()));
+  ASSERT_TRUE(apply());
+  EXPECT_EQ(routes(kRouteProtocol), first);
+}
+
+TEST_F(Routes, RemoveAllLeavesNoneOfOurs) {
+  ASSERT_TRUE(apply());
+  ASSERT_TRUE(remove_all(options_));
+  EXPECT_THAT(routes(kRouteProtocol), IsEmpty());
+  EXPECT_TRUE(remove_all(options_));
+}
+
+}  // namespace
+}  // namespace netkite::node

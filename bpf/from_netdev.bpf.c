@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * tcx ingress of the uplink: packets for local pods go straight into the pod. All else is not ours, and goes on with
+ * NEXT to whatever is attached there and to the stack.
+ *
+ * Only what comes from another node of ours is redirected, because only its answers bypass the stack as well
+ * (from_pod). Connection tracking, and with it masquerade, would see one half of any other connection and break it; the
+ * stack takes those, and to_pod checks them. Verdicts: NEXT, REDIRECT, DROP.
+ */
+#include <linux/if_packet.h>
+#include "lib/address.h"
+#include "lib/deliver.h"
+#include "lib/drop.h"
+#include "lib/verdict.h"
+
+static __always_inline int refuse(struct __sk_buff *ctx, __u32 reason)
+{
+	return nk_drop(ctx, NK_HOOK_FROM_NETDEV, reason);
+}
+
+/* For a packet that nothing is remembered of. 0: it goes the way in `flow`, else the verdict. */
+static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch, const struct iphdr *ip)
+{
+	struct nk_endpoint *ep = nk_endpoint4(&ip->daddr);
+
+	if (!ep)
+		return nk_pass_on();
+	if (!nk_remote4(ip->saddr)) {
+		if (nk_loopback4(ip->saddr))
+			return refuse(ctx, NK_DROP_LOOPBACK);
+		if (nk_endpoint4(&ip->saddr))
+			return refuse(ctx, NK_DROP_UPLINK_SPOOF);
+		return nk_pass_on();
+	}
+	if (!nk_may_forward())
+		return nk_pass_on();
+	nk_way_to_pod(&flow->way, ep);
+	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
+	return 0;
+}
+
+static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u64 epoch, const struct ipv6hdr *ip)
+{
+	struct nk_endpoint *ep = nk_endpoint6(&ip->daddr);
+
+	if (!ep)
+		return nk_pass_on();
+	if (!nk_remote6(&ip->saddr)) {
+		if (nk_loopback6(&ip->saddr))
+			return refuse(ctx, NK_DROP_LOOPBACK);
+		if (nk_endpoint6(&ip->saddr))
+			return refuse(ctx, NK_DROP_UPLINK_SPOOF);
+		return nk_pass_on();
+	}
+	if (!nk_may_forward())
+		return nk_pass_on();
+	nk_way_to_pod(&flow->way, ep);
+	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
+	return 0;
+}
+
+static __always_inline int from_netdev4(struct __sk_buff *ctx)
+{
+	struct ethhdr *eth = nk_ipv4_frame(ctx);
+	struct nk_flow4 *flow;
+	struct iphdr *ip;
+	__u64 epoch;
+	int verdict;
+
+	if (unlikely(!eth))
+		return nk_pass_on();
+	ip = (void *)(eth + 1);
+	epoch = nk_epoch();
+	flow = nk_flow4(nk_pair4(ip));
+	if (unlikely(!flow))
+		return nk_pass_on();
+	if (!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip))) {
+		verdict = resolve4(ctx, flow, epoch, ip);
+		if (verdict)
+			return verdict == TCX_DROP ? TCX_DROP : nk_pass_on();
+	}
+	if (nk_config.after_hooks || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN || ip->ttl <= 1))
+		return nk_pass_on();
+	nk_hop4(ip);
+	return nk_enter(eth, &flow->way);
+}
+
+static __always_inline int from_netdev6(struct __sk_buff *ctx)
+{
+	struct ethhdr *eth = nk_ipv6_frame(ctx);
+	struct nk_flow6 *flow;
+	struct ipv6hdr *ip;
+	__u64 epoch;
+	int verdict;
+
+	if (unlikely(!eth))
+		return nk_pass_on();
+	ip = (void *)(eth + 1);
+	epoch = nk_epoch();
+	flow = nk_flow6(nk_pair6(ip));
+	if (unlikely(!flow))
+		return nk_pass_on();
+	if (!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip))) {
+		verdict = resolve6(ctx, flow, epoch, ip);
+		if (verdict)
+			return verdict == TCX_DROP ? TCX_DROP : nk_pass_on();
+	}
+	if (nk_config.after_hooks || unlikely(nk_first_byte(ip) >> 4 != 6 || ip->hop_limit <= 1))
+		return nk_pass_on();
+	nk_hop6(ctx, ip);
+	return nk_enter(eth, &flow->way);
+}
+
+SEC("tc")
+int nk_from_netdev(struct __sk_buff *ctx)
+{
+	/* Frames for others (a promiscuous device), and tagged ones: the VLAN's own device is another uplink. */
+	if (unlikely(ctx->pkt_type != PACKET_HOST || ctx->vlan_present))
+		return nk_pass_on();
+	if (ctx->protocol == bpf_htons(ETH_P_IP))
+		return from_netdev4(ctx);
+	if (ctx->protocol == bpf_htons(ETH_P_IPV6))
+		return from_netdev6(ctx);
+	return nk_pass_on();
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Every packet that a pod sends: netkit peer, or tcx ingress of the host end of a veth. One loaded program serves all
+ * pods, since skb->ifindex is the host end in both cases.
+ *
+ * A plain TCP or UDP packet takes the shortest way: once a source is proven and the way is found, the next packets
+ * between the same addresses need one lookup (lib/flow.h). Verdicts: DROP, REDIRECT, PASS; NEXT only where programs
+ * stand behind ours (lib/verdict.h).
+ */
+#include "lib/address.h"
+#include "lib/deliver.h"
+#include "lib/drop.h"
+#include "lib/inspect.h"
+#include "lib/verdict.h"
+
+static __always_inline int refuse(struct __sk_buff *ctx, __u32 reason)
+{
+	return nk_drop(ctx, NK_HOOK_FROM_POD, reason);
+}
+
+/* The source is no address of this device's pod: say which mistake it is. */
+static __noinline int refuse_source(struct __sk_buff *ctx, bool loopback, bool unspecified, __u32 family)
+{
+	struct nk_device *device = nk_device(ctx->ifindex);
+
+	if (loopback)
+		return refuse(ctx, NK_DROP_LOOPBACK);
+	if (!device)
+		return refuse(ctx, NK_DROP_UNKNOWN_DEVICE);
+	if (!(device->flags & family))
+		return refuse(ctx, family == NK_EP_IPV4 ? NK_DROP_NO_IPV4 : NK_DROP_NO_IPV6);
+	return refuse(ctx, unspecified ? NK_DROP_UNSPECIFIED_SOURCE : NK_DROP_SPOOFED_SOURCE);
+}
+
+/* To the node itself, to the outside, to a group: the stack knows. */
+static __always_inline void find_way(struct nk_way *way, struct nk_endpoint *ep, struct nk_remote *remote)
+{
+	if (!nk_may_forward())
+		nk_way_to_stack(way);
+	else if (ep)
+		nk_way_to_pod(way, ep);
+	else if (remote)
+		nk_way_to_remote(way, remote);
+	else
+		nk_way_to_stack(way);
+}
+
+/* For a packet that nothing is remembered of: proves the source and finds the way. Not 0: refused. */
+static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch, const struct iphdr *ip)
+{
+	struct nk_endpoint *ep = nk_endpoint4(&ip->saddr);
+
+	if (!ep || ep->ifindex != ctx->ifindex)
+		return refuse_source(ctx, nk_loopback4(ip->saddr) || nk_loopback4(ip->daddr), !ip->saddr, NK_EP_IPV4);
+	if (nk_loopback4(ip->daddr))
+		return refuse(ctx, NK_DROP_LOOPBACK);
+	ep = nk_endpoint4(&ip->daddr);
+	find_way(&flow->way, ep, ep ? NULL : nk_remote4(ip->daddr));
+	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
+	return 0;
+}
+
+static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u64 epoch, const struct ipv6hdr *ip)
+{
+	struct nk_endpoint *ep = nk_endpoint6(&ip->saddr);
+
+	if (!ep || ep->ifindex != ctx->ifindex)
+		return refuse_source(ctx, nk_loopback6(&ip->saddr) || nk_loopback6(&ip->daddr),
+				     nk_unspecified6(&ip->saddr), NK_EP_IPV6);
+	if (nk_loopback6(&ip->daddr))
+		return refuse(ctx, NK_DROP_LOOPBACK);
+	ep = nk_endpoint6(&ip->daddr);
+	find_way(&flow->way, ep, ep ? NULL : nk_remote6(&ip->daddr));
+	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
+	return 0;
+}
+
+static __always_inline int from_pod4(struct __sk_buff *ctx)
+{
+	struct ethhdr *eth = nk_ipv4_frame(ctx);
+	struct nk_flow4 *flow;
+	struct iphdr *ip;
+	__u64 epoch;
+
+	if (unlikely(!eth))
+		return refuse(ctx, NK_DROP_MALFORMED);
+	ip = (void *)(eth + 1);
+	if (unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN || ip->protocol == IPPROTO_ICMP)) {
+		int reason = nk_inspect4(ctx);
+
+		if (reason)
+			return refuse(ctx, reason);
+	}
+
+	epoch = nk_epoch();
+	flow = nk_flow4(nk_pair4(ip));
+	if (unlikely(!flow))
+		return refuse(ctx, NK_DROP_UNSPEC);
+	if (unlikely(!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip))) && resolve4(ctx, flow, epoch, ip))
+		return TCX_DROP;
+	/* The stack answers what is too big, and knows what to do about options. */
+	if (nk_config.after_hooks || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN) ||
+	    !nk_fits(ctx, &flow->way, sizeof(*ip), ip->protocol))
+		return nk_accept(ctx);
+	return nk_leave(ctx, eth, &flow->way);
+}
+
+static __always_inline int from_pod6(struct __sk_buff *ctx)
+{
+	struct ethhdr *eth = nk_ipv6_frame(ctx);
+	struct nk_flow6 *flow;
+	struct ipv6hdr *ip;
+	__u64 epoch;
+
+	if (unlikely(!eth))
+		return refuse(ctx, NK_DROP_MALFORMED);
+	ip = (void *)(eth + 1);
+	if (unlikely(nk_first_byte(ip) >> 4 != 6))
+		return refuse(ctx, NK_DROP_MALFORMED);
+	if (ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP) {
+		int reason = nk_inspect6(ctx);
+
+		if (reason)
+			return refuse(ctx, reason);
+	}
+
+	epoch = nk_epoch();
+	flow = nk_flow6(nk_pair6(ip));
+	if (unlikely(!flow))
+		return refuse(ctx, NK_DROP_UNSPEC);
+	if (unlikely(!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip))) && resolve6(ctx, flow, epoch, ip))
+		return TCX_DROP;
+	if (nk_config.after_hooks || !nk_fits(ctx, &flow->way, sizeof(*ip), ip->nexthdr))
+		return nk_accept(ctx);
+	return nk_leave(ctx, eth, &flow->way);
+}
+
+SEC("tc")
+int nk_from_pod(struct __sk_buff *ctx)
+{
+	/* A tag that the device holds apart from the frame would go out on the uplink's network. */
+	if (unlikely(ctx->vlan_present))
+		return refuse(ctx, NK_DROP_UNSUPPORTED_L3);
+	if (ctx->protocol == bpf_htons(ETH_P_IP))
+		return from_pod4(ctx);
+	if (ctx->protocol == bpf_htons(ETH_P_IPV6))
+		return from_pod6(ctx);
+	return refuse(ctx, NK_DROP_UNSUPPORTED_L3);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

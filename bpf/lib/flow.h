@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Decisions that this CPU has made lately, by device, source and destination: three lookups in hashes and tries become
+ * one in an array. An entry holds as long as the epoch, a number that the agent changes after every change of what
+ * decisions are made from (nk_ep4_v1, nk_ep6_v1, nk_remote4_v1, nk_remote6_v1, the programs). Epoch 0: nothing is
+ * remembered. A program reads the epoch before the maps, so what it remembers is never newer than the epoch says.
+ *
+ * Only accepted packets leave an entry. A slot is written by the CPU that reads it, with bottom halves off: nobody sees
+ * half an entry.
+ */
+#pragma once
+
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include "lib/base.h"
+
+#define NK_FLOW_BITS	8
+#define NK_FLOW_SLOTS	(1U << NK_FLOW_BITS)
+#define NK_EPOCH_NEVER	(~0ULL)
+#define NK_GOLDEN_RATIO 0x9e3779b97f4a7c15ULL
+
+struct nk_way {
+	__u32 mtu; /* bytes of IP packet; nothing fits into 0: that way is the stack's */
+	__u32 ifindex;
+	__u32 remote; /* 1: to another node by `nexthop`, 0: to a pod of this node */
+	union {
+		struct bpf_redir_neigh nexthop;
+		__u32 macs[3]; /* as in an Ethernet header; zero for L3 devices */
+	};
+};
+
+/* Source and destination, as they lie side by side in a header. */
+struct nk_pair4 {
+	__u64 word;
+};
+
+struct nk_pair6 {
+	__u64 word[4];
+};
+
+struct nk_flow4 {
+	__u64 epoch;
+	struct nk_pair4 pair;
+	__u32 device;
+	struct nk_way way;
+	__u32 pad;
+};
+
+struct nk_flow6 {
+	__u64 epoch;
+	struct nk_pair6 pair;
+	__u32 device;
+	struct nk_way way;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct nk_flow4);
+	__uint(max_entries, NK_FLOW_SLOTS);
+} nk_flow4_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct nk_flow6);
+	__uint(max_entries, NK_FLOW_SLOTS);
+} nk_flow6_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+} nk_epoch_v1 SEC(".maps");
+
+static __always_inline __u64 nk_epoch(void)
+{
+	__u32 zero = 0;
+	__u64 *epoch = bpf_map_lookup_elem(&nk_epoch_v1, &zero);
+
+	return epoch ? *epoch : 0;
+}
+
+static __always_inline const struct nk_pair4 *nk_pair4(const struct iphdr *ip)
+{
+	return (const void *)ip + offsetof(struct iphdr, saddr);
+}
+
+static __always_inline const struct nk_pair6 *nk_pair6(const struct ipv6hdr *ip)
+{
+	return (const void *)ip + offsetof(struct ipv6hdr, saddr);
+}
+
+/* Not symmetric: the two directions of a connection must not take turns in one slot. */
+static __always_inline struct nk_flow4 *nk_flow4(const struct nk_pair4 *pair)
+{
+	__u32 slot = pair->word * NK_GOLDEN_RATIO >> (64 - NK_FLOW_BITS);
+
+	return bpf_map_lookup_elem(&nk_flow4_v1, &slot);
+}
+
+static __always_inline struct nk_flow6 *nk_flow6(const struct nk_pair6 *pair)
+{
+	__u64 source = pair->word[0] ^ pair->word[1], destination = pair->word[2] ^ pair->word[3];
+	__u32 slot = (source * 31 + destination) * NK_GOLDEN_RATIO >> (64 - NK_FLOW_BITS);
+
+	return bpf_map_lookup_elem(&nk_flow6_v1, &slot);
+}
+
+/* An empty slot is nobody's: no device has number 0. */
+static __always_inline bool nk_flow4_is(const struct nk_flow4 *flow, __u64 epoch, __u32 device,
+					const struct nk_pair4 *pair)
+{
+	return flow->pair.word == pair->word && flow->device == device && flow->epoch == epoch;
+}
+
+static __always_inline bool nk_flow6_is(const struct nk_flow6 *flow, __u64 epoch, __u32 device,
+					const struct nk_pair6 *pair)
+{
+	return flow->pair.word[3] == pair->word[3] && flow->pair.word[1] == pair->word[1] &&
+	       flow->pair.word[2] == pair->word[2] && flow->pair.word[0] == pair->word[0] && flow->device == device &&
+	       flow->epoch == epoch;
+}
+
+/* Once flow->way is there. */
+static __always_inline void nk_flow4_set(struct nk_flow4 *flow, __u64 epoch, __u32 device, const struct nk_pair4 *pair)
+{
+	flow->pair = *pair;
+	flow->device = device;
+	flow->epoch = epoch ? epoch : NK_EPOCH_NEVER;
+}
+
+static __always_inline void nk_flow6_set(struct nk_flow6 *flow, __u64 epoch, __u32 device, const struct nk_pair6 *pair)
+{
+	flow->pair = *pair;
+	flow->device = device;
+	flow->epoch = epoch ? epoch : NK_EPOCH_NEVER;
+}

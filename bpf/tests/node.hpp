@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node that the programs' tests play on, and how a row of their tables is checked.
+//   10.0.0.1, fd00::1   the pod on kDevice
+//   10.0.0.2, fd00::2   a pod on an L2 device
+//   10.0.0.3, fd00::3   a pod on a netkit device in L3 mode
+//   10.0.9.0/24, fd00:0:0:9::/64 and 192.0.2.9, 2001:db8::9: another node's pods and itself, by an uplink of MTU 1500
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <string>
+#include <vector>
+
+#include "bpf/tests/program.hpp"
+
+namespace netkite::bpf_tests {
+
+// Verdicts, the same for netkit, tcx and filters.
+inline constexpr int kNext = -1, kPass = 0, kDrop = 2, kRedirect = 7;
+inline constexpr std::uint32_t kL2Device = 70, kL3Device = 71, kUplink = 9, kEndpointId = 42;
+inline constexpr MacBytes kPodMac = {2, 0, 0, 0, 0, 1}, kHostMac = {2, 0, 0, 0, 0, 2}, kNoMac = {};
+
+inline constexpr nk_config kNetkit = {.netkit = 1, .after_hooks = 0, .fast_path = 1, .pad = {}};
+inline constexpr nk_config kNetkitHooks = {.netkit = 1, .after_hooks = 1, .fast_path = 1, .pad = {}};
+inline constexpr nk_config kVeth = {.netkit = 0, .after_hooks = 0, .fast_path = 1, .pad = {}};
+inline constexpr nk_config kVethHooks = {.netkit = 0, .after_hooks = 1, .fast_path = 1, .pad = {}};
+inline constexpr nk_config kSlow = {.netkit = 1, .after_hooks = 0, .fast_path = 0, .pad = {}};
+
+// Fills whichever of the maps the program has.
+inline void furnish(const Program& program) {
+  const nk_endpoint own{.ifindex = kDevice, .flags = 0, .pod_mac = {}, .host_mac = {}, .endpoint_id = kEndpointId};
+  const nk_endpoint l2{.ifindex = kL2Device,
+                       .flags = NK_EP_L2,
+                       .pod_mac = {2, 0, 0, 0, 0, 1},
+                       .host_mac = {2, 0, 0, 0, 0, 2},
+                       .endpoint_id = 43};
+  const nk_endpoint l3{.ifindex = kL3Device, .flags = 0, .pod_mac = {}, .host_mac = {}, .endpoint_id = 44};
+  for (const auto* prefix : {"10.0.0.", "fd00::"}) {
+    program.add_endpoint(std::string(prefix) + "1", own);
+    program.add_endpoint(std::string(prefix) + "2", l2);
+    program.add_endpoint(std::string(prefix) + "3", l3);
+  }
+  program.set_device(kDevice, {.flags = NK_EP_IPV4 | NK_EP_IPV6, .endpoint_id = kEndpointId});
+  if (program.map("nk_remote4_v1") < 0) return;
+  const nk_remote v4{.ifindex = kUplink, .mtu = 1500, .nexthop_family = AF_INET, .nexthop = {{192, 0, 2, 9}}};
+  const nk_remote v6{.ifindex = kUplink, .mtu = 1500, .nexthop_family = AF_INET6, .nexthop = {{0x20, 1, 0xd, 0xb8}}};
+  program.add_remote("10.0.9.0", 24, v4);
+  program.add_remote("192.0.2.9", 32, v4);
+  program.add_remote("fd00:0:0:9::", 64, v6);
+  program.add_remote("2001:db8::9", 128, v6);
+}
+
+struct Case {
+  std::string description;
+  Bytes frame;
+  int verdict = kPass;
+  std::uint32_t reason = NK_DROP_UNSPEC;  // what must be counted, once and with the frame's bytes
+  Bytes expected = {};                    // the frame afterwards; empty: as it was
+  std::uint32_t gso_size = 0;
+};
+
+inline void check_once(const Program& program, const Case& row) {
+  const auto before = program.drops();
+  const auto outcome = program.run(row.frame, row.gso_size);
+  ASSERT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.verdict, row.verdict);
+  EXPECT_EQ(outcome.frame, row.expected.empty() ? row.frame : row.expected);
+  std::vector<Drop> counted;
+  if (row.reason != NK_DROP_UNSPEC) counted.push_back({.reason = row.reason, .packets = 1, .bytes = row.frame.size()});
+  EXPECT_EQ(difference(before, program.drops()), counted);
+}
+
+// Each row three times: deciding anew, deciding and remembering, and by what is remembered.
+inline void check(const Program& program, const Case& row) {
+  SCOPED_TRACE(row.description);
+  static std::uint64_t epoch = 0;
+  program.set_epoch(0);
+  check_once(program, row);
+  program.set_epoch(++epoch);
+  check_once(program, row);
+  check_once(program, row);
+}
+
+inline void check(const Program& program, const std::vector<Case>& rows) {
+  for (const auto& row : rows) check(program, row);
+}
+
+inline Bytes cut(const Bytes& frame, std::size_t length) {
+  return {frame.begin(), frame.begin() + static_cast<long>(length)};
+}
+
+// A program of ours by its skeleton, on the node.
+template <typename Skeleton>
+struct OnNode {
+  explicit OnNode(const nk_config& config) : program(elf(), size(), config) { furnish(program); }
+  static std::size_t size() {
+    std::size_t bytes = 0;
+    Skeleton::elf_bytes(&bytes);
+    return bytes;
+  }
+  static const void* elf() {
+    std::size_t bytes = 0;
+    return Skeleton::elf_bytes(&bytes);
+  }
+  Program program;
+};
+
+inline void PrintTo(const Drop& drop, std::ostream* out) {
+  *out << "reason " << drop.reason << " x " << drop.packets << " (" << drop.bytes << " bytes)";
+}
+
+}  // namespace netkite::bpf_tests

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bpf/tests/packet.hpp"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace netkite::bpf_tests {
+namespace {
+
+void put16(Bytes& bytes, std::size_t at, std::size_t value) {
+  bytes.at(at) = static_cast<std::uint8_t>(value >> 8);
+  bytes.at(at + 1) = static_cast<std::uint8_t>(value);
+}
+
+void put(Bytes& bytes, std::size_t at, const Bytes& value) {
+  std::ranges::copy(value, bytes.begin() + static_cast<long>(at));
+}
+
+// RFC 1071, over the header that starts behind the Ethernet header.
+void set_checksum(Bytes& frame) {
+  put16(frame, kEthBytes + 10, 0);
+  const std::size_t end = kEthBytes + (frame.at(kEthBytes) & 0xfU) * 4;
+  std::uint32_t sum = 0;
+  for (std::size_t at = kEthBytes; at < end; at += 2) sum += (std::uint32_t{frame.at(at)} << 8) | frame.at(at + 1);
+  while ((sum >> 16) != 0) sum = (sum & 0xffff) + (sum >> 16);
+  put16(frame, kEthBytes + 10, ~sum & 0xffff);
+}
+
+Bytes ethernet(std::uint16_t type, const MacBytes& destination) {
+  Bytes bytes(kEthBytes);
+  std::ranges::copy(destination, bytes.begin());
+  put16(bytes, 12, type);
+  return bytes;
+}
+
+}  // namespace
+
+Bytes operator+(Bytes left, const Bytes& right) {
+  left.insert(left.end(), right.begin(), right.end());
+  return left;
+}
+
+Bytes address(const std::string& text) {
+  const bool v6 = text.find(':') != std::string::npos;
+  Bytes bytes(v6 ? 16 : 4);
+  if (::inet_pton(v6 ? AF_INET6 : AF_INET, text.c_str(), bytes.data()) != 1) throw std::invalid_argument(text);
+  return bytes;
+}
+
+Bytes tcp(std::size_t payload) {
+  Bytes bytes(20 + payload);
+  put16(bytes, 0, 1000);
+  put16(bytes, 2, 2000);
+  bytes.at(12) = 5 << 4;
+  return bytes;
+}
+
+Bytes udp() {
+  Bytes bytes(8);
+  put16(bytes, 0, 1000);
+  put16(bytes, 2, 2000);
+  put16(bytes, 4, 8);
+  return bytes;
+}
+
+Bytes icmp(std::uint8_t type) {
+  Bytes bytes(8);
+  bytes.at(0) = type;
+  return bytes;
+}
+
+Bytes extension(std::uint8_t next, std::size_t length, std::uint8_t third) {
+  Bytes bytes(length);
+  bytes.at(0) = next;
+  bytes.at(1) = static_cast<std::uint8_t>(length / 8 - 1);
+  bytes.at(2) = third;
+  return bytes;
+}
+
+Bytes fragment(std::uint8_t next, std::uint16_t offset_units, bool more) {
+  Bytes bytes(8);
+  bytes.at(0) = next;
+  put16(bytes, 2, static_cast<std::size_t>(offset_units << 3) | (more ? 1 : 0));
+  return bytes;
+}
+
+Bytes frame(const Ip4& ip) {
+  Bytes header(kIpv4Bytes);
+  header.at(0) = ip.first_byte != 0 ? ip.first_byte : static_cast<std::uint8_t>(0x45 + ip.options.size() / 4);
+  put16(header, 2, kIpv4Bytes + ip.options.size() + ip.payload.size());
+  put16(header, 6, ip.fragment);
+  header.at(8) = ip.ttl;
+  header.at(9) = ip.protocol;
+  put(header, 12, address(ip.from));
+  put(header, 16, address(ip.to));
+  auto bytes = ethernet(kIpv4, ip.destination) + header + ip.options + ip.payload;
+  if (ip.first_byte == 0) set_checksum(bytes);
+  return bytes;
+}
+
+Bytes frame(const Ip6& ip) {
+  Bytes header(kIpv6Bytes);
+  header.at(0) = ip.first_byte;
+  put16(header, 4, ip.payload.size());
+  header.at(6) = ip.next;
+  header.at(7) = ip.hops;
+  put(header, 8, address(ip.from));
+  put(header, 24, address(ip.to));
+  return ethernet(kIpv6, ip.destination) + header + ip.payload;
+}
+
+Bytes frame(std::uint16_t type, const Bytes& payload) { return ethernet(type, {}) + payload; }
+
+Bytes tagged(const Bytes& frame, std::uint16_t type, unsigned tags) {
+  Bytes inserted;
+  for (unsigned i = 0; i < tags; ++i) {
+    Bytes tag(4);
+    put16(tag, 0, i == 0 ? type : kVlan);
+    put16(tag, 2, 100);
+    inserted = inserted + tag;
+  }
+  return Bytes(frame.begin(), frame.begin() + 12) + inserted + Bytes(frame.begin() + 12, frame.end());
+}
+
+Bytes switched(Bytes frame, const MacBytes& destination, const MacBytes& source) {
+  std::ranges::copy(destination, frame.begin());
+  std::ranges::copy(source, frame.begin() + 6);
+  return frame;
+}
+
+Bytes routed(Bytes frame, const MacBytes& destination, const MacBytes& source) {
+  frame = switched(std::move(frame), destination, source);
+  if (frame.at(kEthBytes) >> 4 == 6) {
+    --frame.at(kEthBytes + 7);
+  } else {
+    --frame.at(kEthBytes + 8);
+    set_checksum(frame);
+  }
+  return frame;
+}
+
+}  // namespace netkite::bpf_tests

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Frames for the programs' tests: every field has a sensible value, a test names the ones it is about.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace netkite::bpf_tests {
+
+using Bytes = std::vector<std::uint8_t>;
+using MacBytes = std::array<std::uint8_t, 6>;
+
+inline constexpr std::uint16_t kIpv4 = 0x0800, kIpv6 = 0x86dd, kArp = 0x0806, kVlan = 0x8100, kQinq = 0x88a8;
+inline constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kIcmp6 = 58;
+inline constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kAuth = 51, kDestination = 60;
+inline constexpr std::size_t kEthBytes = 14, kIpv4Bytes = 20, kIpv6Bytes = 40;
+
+[[nodiscard]] Bytes operator+(Bytes left, const Bytes& right);
+
+[[nodiscard]] Bytes address(const std::string& text);  // 4 or 16 bytes
+[[nodiscard]] Bytes tcp(std::size_t payload = 0);      // 20 bytes of header, ports 1000 -> 2000
+[[nodiscard]] Bytes udp();                             // ports 1000 -> 2000
+[[nodiscard]] Bytes icmp(std::uint8_t type);           // also ICMPv6; 8 bytes
+[[nodiscard]] Bytes extension(std::uint8_t next, std::size_t bytes = 8, std::uint8_t third = 1);
+[[nodiscard]] Bytes fragment(std::uint8_t next, std::uint16_t offset_units, bool more);
+
+struct Ip4 {
+  std::string from = "10.0.0.1", to = "10.0.0.2";
+  std::uint8_t ttl = 64, protocol = kTcp;
+  Bytes options = {};          // a multiple of 4 bytes
+  std::uint16_t fragment = 0;  // the whole field
+  Bytes payload = tcp();
+  std::uint8_t first_byte = 0;  // 0: version 4 and the length of the header
+  MacBytes destination = {};    // zero: PACKET_HOST on the loopback device of a test run
+};
+[[nodiscard]] Bytes frame(const Ip4& ip);
+
+struct Ip6 {
+  std::string from = "fd00::1", to = "fd00::2";
+  std::uint8_t hops = 64, next = kTcp;
+  Bytes payload = tcp();
+  std::uint8_t first_byte = 0x60;
+  MacBytes destination = {};
+};
+[[nodiscard]] Bytes frame(const Ip6& ip);
+
+[[nodiscard]] Bytes frame(std::uint16_t type, const Bytes& payload);
+[[nodiscard]] Bytes tagged(const Bytes& frame, std::uint16_t type, unsigned tags = 1);  // outermost tag of `type`
+
+// What forwarding makes of a frame: on this node only the MACs; from the uplink also one hop less, for IPv4 with a
+// checksum computed anew.
+[[nodiscard]] Bytes switched(Bytes frame, const MacBytes& destination, const MacBytes& source);
+[[nodiscard]] Bytes routed(Bytes frame, const MacBytes& destination, const MacBytes& source);
+
+}  // namespace netkite::bpf_tests

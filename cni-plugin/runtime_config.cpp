@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni-plugin/runtime_config.hpp"
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "cni-plugin/cni_args.hpp"
+#include "cni-plugin/json_field.hpp"
+
+namespace netkite::cni {
+namespace {
+
+Outcome<std::vector<Ip>> read_ips(const nlohmann::json& list, const std::string& field) {
+  auto texts = string_list(list, field);
+  if (!texts) return tl::make_unexpected(texts.error());
+  constexpr std::size_t kMost = 16;
+  if (texts->size() > kMost) return bad_field(field, list, "it may have at most 16 addresses");
+  std::vector<Ip> ips;
+  for (std::size_t i = 0; i < texts->size(); ++i) {
+    auto address = parse_wanted_ip((*texts)[i]);
+    if (!address) {
+      return refuse(ErrorCode::config, field + "[" + std::to_string(i) + "]: " + address.error().message);
+    }
+    ips.push_back(*address);
+  }
+  return ips;
+}
+
+struct DnsKey {
+  std::string_view from, to;
+};
+constexpr std::array<DnsKey, 3> kConfLists = {
+    {{"nameservers", "nameservers"}, {"search", "search"}, {"options", "options"}}};
+constexpr std::array<DnsKey, 3> kCapabilityLists = {
+    {{"servers", "nameservers"}, {"searches", "search"}, {"options", "options"}}};
+
+Outcome<void> copy_lists(const nlohmann::json& dns, const std::string& field, const std::array<DnsKey, 3>& keys,
+                         nlohmann::json& result) {
+  for (const auto& [from, to] : keys) {
+    const auto* list = find(dns, from);
+    if (list == nullptr) continue;
+    auto texts = string_list(*list, field + "." + std::string(from));
+    if (!texts) return tl::make_unexpected(texts.error());
+    if (!texts->empty()) result[std::string(to)] = *texts;
+  }
+  return {};
+}
+
+}  // namespace
+
+Outcome<Wishes> read_wishes(const nlohmann::json& conf) {
+  Wishes wishes;
+  const nlohmann::json* list = nullptr;
+  const auto* runtime = find(conf, "runtimeConfig");
+  if (runtime != nullptr) list = find(*runtime, "ips");
+  wishes.ips_field = "runtimeConfig.ips";
+  if (list == nullptr || list->empty()) {
+    const auto* args = find(conf, "args");
+    const auto* cni = args == nullptr ? nullptr : find(*args, "cni");
+    if (cni != nullptr && !cni->is_object()) return bad_field("args.cni", *cni, "it must be an object");
+    list = cni == nullptr ? nullptr : find(*cni, "ips");
+    wishes.ips_field = "args.cni.ips";
+  }
+  if (list != nullptr) {
+    auto ips = read_ips(*list, wishes.ips_field);
+    if (!ips) return tl::make_unexpected(ips.error());
+    wishes.ips = std::move(*ips);
+  }
+
+  const auto* mac = runtime == nullptr ? nullptr : find(*runtime, "mac");
+  if (mac == nullptr || (mac->is_string() && mac->get_ref<const std::string&>().empty())) return wishes;
+  wishes.mac_field = "runtimeConfig.mac";
+  if (!mac->is_string()) return bad_field(wishes.mac_field, *mac, "it must be a string");
+  auto parsed = Mac::parse(mac->get_ref<const std::string&>());
+  if (!parsed) return refuse(ErrorCode::config, wishes.mac_field + ": " + parsed.error().message);
+  wishes.mac = *parsed;
+  return wishes;
+}
+
+Outcome<nlohmann::json> read_dns(const nlohmann::json& conf) {
+  nlohmann::json result = nlohmann::json::object();
+  if (const auto* dns = find(conf, "dns"); dns != nullptr) {
+    if (!dns->is_object()) return bad_field("dns", *dns, "it must be an object");
+    if (auto copied = copy_lists(*dns, "dns", kConfLists, result); !copied) return tl::make_unexpected(copied.error());
+    if (const auto* domain = find(*dns, "domain"); domain != nullptr) {
+      if (!domain->is_string()) return bad_field("dns.domain", *domain, "it must be a string");
+      if (!domain->get_ref<const std::string&>().empty()) result["domain"] = *domain;
+    }
+  }
+  const auto* runtime = find(conf, "runtimeConfig");
+  const auto* dns = runtime == nullptr ? nullptr : find(*runtime, "dns");
+  if (dns == nullptr) return result;
+  if (!dns->is_object()) return bad_field("runtimeConfig.dns", *dns, "it must be an object");
+  if (auto copied = copy_lists(*dns, "runtimeConfig.dns", kCapabilityLists, result); !copied) {
+    return tl::make_unexpected(copied.error());
+  }
+  return result;
+}
+
+}  // namespace netkite::cni

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a runtime wishes for one container: `runtimeConfig` (capabilities) and `args` of the network configuration, as
+// CONVENTIONS.md of the CNI project has them. portMappings and bandwidth are left to the plugins chained behind us,
+// aliases have no meaning in a network without names: all three are accepted and ignored.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cni-plugin/error.hpp"
+#include "common/base/ip.hpp"
+
+namespace netkite::cni {
+
+struct Wishes {
+  std::vector<Ip> ips;
+  std::optional<Mac> mac;
+  std::string ips_field, mac_field;  // where they came from, for messages
+};
+
+// runtimeConfig.ips, else args.cni.ips; runtimeConfig.mac.
+[[nodiscard]] Outcome<Wishes> read_wishes(const nlohmann::json& conf);
+
+// `dns` of the configuration, overridden key by key by runtimeConfig.dns, in the form of a result's `dns`.
+[[nodiscard]] Outcome<nlohmann::json> read_dns(const nlohmann::json& conf);
+
+}  // namespace netkite::cni

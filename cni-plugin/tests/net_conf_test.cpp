@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni-plugin/net_conf.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace netkite::cni {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+json minimal() { return {{"cniVersion", "1.1.0"}, {"name", "pods"}, {"type", "netkite"}}; }
+
+Outcome<NetConf> read(const json& conf, Command command = Command::add) {
+  return read_net_conf(conf, command, kNewestVersion);
+}
+
+TEST(NetConf, MinimalHasDefaults) {
+  const auto conf = read(minimal());
+  ASSERT_TRUE(conf) << conf.error().message;
+  EXPECT_EQ(conf->name, "pods");
+  EXPECT_EQ(conf->agent_socket, "/run/netkite/agent.sock");
+  EXPECT_TRUE(conf->wishes.ips.empty());
+  EXPECT_EQ(conf->dns, json::object());
+  EXPECT_TRUE(conf->prev_result.is_null());
+}
+
+TEST(NetConf, EverythingThatRuntimesAddIsAccepted) {
+  json conf = minimal();
+  conf.update({{"cniVersions", {"1.0.0", "1.1.0"}},
+               {"agentSocket", "/run/other/agent.sock"},
+               {"capabilities", {{"portMappings", true}, {"ips", true}}},
+               {"runtimeConfig",
+                {{"portMappings", json::array({{{"hostPort", 80}, {"containerPort", 80}, {"protocol", "tcp"}}})},
+                 {"bandwidth", {{"ingressRate", 1000}}},
+                 {"aliases", {{"pods", {"a"}}}}}},
+               {"args", {{"cni", {{"labels", json::array()}}}}},
+               {"ipam", json::object()},
+               {"disableCheck", false},
+               {"disableGC", true},
+               {"loadOnlyInlinedPlugins", true},
+               {"cni.dev/anything", 1},
+               {"prevResult", {{"cniVersion", "1.1.0"}}}});
+  const auto read_conf = read(conf);
+  ASSERT_TRUE(read_conf) << read_conf.error().message;
+  EXPECT_EQ(read_conf->agent_socket, "/run/other/agent.sock");
+  EXPECT_TRUE(read_conf->prev_result.is_object());
+}
+
+TEST(NetConf, NullsCountAsAbsent) {
+  json conf = minimal();
+  conf.update(
+      {{"ipam", nullptr}, {"dns", nullptr}, {"runtimeConfig", nullptr}, {"args", nullptr}, {"prevResult", nullptr}});
+  EXPECT_TRUE(read(conf));
+}
+
+TEST(NetConf, WantedAddresses) {
+  json conf = minimal();
+  conf["args"] = {{"cni", {{"ips", {"10.0.0.9"}}}}};
+  auto wishes = read(conf)->wishes;
+  ASSERT_EQ(wishes.ips.size(), 1U);
+  EXPECT_EQ(wishes.ips_field, "args.cni.ips");
+
+  // The capability wins.
+  conf["runtimeConfig"] = {{"ips", {"10.0.0.7/16", "fd00::7/64"}}, {"mac", "02:00:00:00:00:07"}};
+  wishes = read(conf)->wishes;
+  ASSERT_EQ(wishes.ips.size(), 2U);
+  EXPECT_EQ(wishes.ips[0].to_string(), "10.0.0.7");
+  EXPECT_EQ(wishes.ips[1].to_string(), "fd00::7");
+  EXPECT_EQ(wishes.ips_field, "runtimeConfig.ips");
+  EXPECT_EQ(wishes.mac->to_string(), "02:00:00:00:00:07");
+}
+
+TEST(NetConf, DnsOfTheRuntimeOverridesKeyByKey) {
+  json conf = minimal();
+  conf["dns"] = {{"nameservers", {"10.0.0.1"}}, {"domain", "a.example"}, {"search", {"x.example"}}};
+  EXPECT_EQ(read(conf)->dns, conf["dns"]);
+  conf["runtimeConfig"] = {{"dns", {{"servers", {"10.0.0.2"}}, {"searches", {"y.example"}}, {"options", {"ndots:2"}}}}};
+  EXPECT_EQ(read(conf)->dns, json({{"nameservers", {"10.0.0.2"}},
+                                   {"domain", "a.example"},
+                                   {"search", {"y.example"}},
+                                   {"options", {"ndots:2"}}}));
+}
+
+TEST(NetConf, DelReadsOnlyWhatItNeeds) {
+  json conf = minimal();
+  conf.erase("type");
+  conf.update({{"leftover", 1}, {"ipam", {{"type", "host-local"}}}, {"prevResult", "rubbish"}, {"dns", 5}});
+  EXPECT_FALSE(read(conf));
+  EXPECT_TRUE(read(conf, Command::del));
+}
+
+TEST(NetConf, ValidAttachmentsOfGc) {
+  json conf = minimal();
+  conf["cni.dev/valid-attachments"] = json::array({{{"containerID", "a"}, {"ifname", "eth0"}}});
+  const auto read_conf = read(conf, Command::gc);
+  ASSERT_TRUE(read_conf);
+  ASSERT_EQ(read_conf->valid_attachments.size(), 1U);
+  EXPECT_EQ(read_conf->valid_attachments[0], (wire::Attachment{.network = "", .container_id = "a", .ifname = "eth0"}));
+}
+
+TEST(NetConf, EmptyAndNullSetsOfGc) {
+  for (const json& set : {json::array(), json(nullptr)}) {
+    json conf = minimal();
+    conf["cni.dev/valid-attachments"] = set;
+    const auto read_conf = read(conf, Command::gc);
+    ASSERT_TRUE(read_conf);
+    EXPECT_TRUE(read_conf->valid_attachments.empty());
+  }
+}
+
+TEST(NetConf, OlderNameOfTheSetAndItsPrecedence) {
+  json conf = minimal();
+  conf["cni.dev/attachments"] = json::array({{{"containerID", "old"}, {"ifname", "eth0"}}});
+  EXPECT_EQ(read(conf, Command::gc)->valid_attachments.at(0).container_id, "old");
+  conf["cni.dev/valid-attachments"] = json::array({{{"containerID", "new"}, {"ifname", "eth0"}}});
+  EXPECT_EQ(read(conf, Command::gc)->valid_attachments.at(0).container_id, "new");
+}
+
+TEST(Version, AbsentMeansTheFirst) { EXPECT_EQ(*read_version(json::object()), SpecVersion::v0_1_0); }
+
+TEST(Version, EverySupportedOneIsRead) {
+  for (const auto version : kSpecVersions) {
+    const auto read_back = read_version({{"cniVersion", version}});
+    ASSERT_TRUE(read_back);
+    EXPECT_EQ(to_string(*read_back), version);
+  }
+}
+
+TEST(Version, VerbsComeWithTheirVersion) {
+  EXPECT_TRUE(check_verb(Command::add, SpecVersion::v0_1_0));
+  EXPECT_TRUE(check_verb(Command::del, SpecVersion::v0_1_0));
+  EXPECT_FALSE(check_verb(Command::check, SpecVersion::v0_3_1));
+  EXPECT_TRUE(check_verb(Command::check, SpecVersion::v0_4_0));
+  for (const Command command : {Command::gc, Command::status}) {
+    const auto refused = check_verb(command, SpecVersion::v1_0_0);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::version);
+    EXPECT_THAT(refused.error().message, HasSubstr("cniVersion 1.1.0"));
+    EXPECT_TRUE(check_verb(command, SpecVersion::v1_1_0));
+  }
+}
+
+}  // namespace
+}  // namespace netkite::cni

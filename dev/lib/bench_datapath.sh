@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+# Paths between pods and nodes, each measured the same way: two nodes joined by one veth pair, one client, one server.
+# Runs in the instruction-counted machine (dev/bench starts it there); needs lab.sh.
+
+# Few enough that a case takes seconds under emulation; more does not change the figures.
+bench_rtt_count=300 bench_connect_count=100 bench_stream_bytes=8000000
+
+datapath_cases=(host ptp bridge netkit veth)
+
+# <case> <client> <server>: IPv4 under the case's name, IPv6 with -v6 behind it.
+measure_path() {
+  local name=$1 client=$2 server=$3 family address
+  lab_start serve "$server" nk-probe serve --tcp 5000
+  for family in 4 6; do
+    address=$(lab_ip "$server" "$family")
+    [ "$family" = 4 ] || name=$name-v6
+    probe rtt .p50_us us --count "$bench_rtt_count"
+    probe connect .p50_us us --count "$bench_connect_count"
+    probe stream .gbit_s Gbit/s --bytes "$bench_stream_bytes"
+  done
+  lab_finish serve TERM > /dev/null
+}
+
+# <name>: pods a1 and a2 are on node a, b1 is on node b.
+measure_paths() {
+  measure_path "$1-local" a1 a2
+  measure_path "$1-remote" a1 b
+  measure_path "$1-remote-pod" a1 b1
+}
+
+# <verb and metric> <jq path> <unit> <option…>: one figure of measure_path. The result is taken first and written then:
+# a jq beside the measurement would share its only processor.
+probe() {
+  local metric=$1 path=$2 unit=$3 result
+  shift 3
+  result=$(lab_in "$client" nk-probe "$metric" "$address" 5000 "$@")
+  jq -c --arg case "$name" --arg metric "$metric" --arg unit "$unit" "{\$case, \$metric, value: $path, \$unit}" <<< "$result"
+}
+
+# <type> <node>: the configuration of one of Debian's plugins, with host-local.
+peer_conf() {
+  local type=$1 node=$2 n=${lab_number[$2]} file=$lab/$2/$1.conf
+  jq -n --arg type "$type" --arg n "$n" --arg dir "$lab/$node/ipam-$type" '{cniVersion: "1.0.0", name: $type, $type,
+    isGateway: true, ipam: {type: "host-local", dataDir: $dir, routes: [{dst: "0.0.0.0/0"}, {dst: "::/0"}],
+    ranges: [[{subnet: "10.77.\($n).0/24"}], [{subnet: "fd77:\($n)::/64"}]]}}' > "$file"
+  echo "$file"
+}
+
+# What an administrator configures beside Debian's plugins: forwarding, and routes to the other node's pods.
+route_between_nodes() {
+  local node other
+  for node in a b; do
+    [ "$node" = a ] && other=2 || other=1
+    lab_in "$node" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+    # Bridged packets would otherwise also pass iptables: the slower way for the bridge.
+    lab_in "$node" sysctl -qew net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0
+    ip -n "$lab_prefix-$node" route add "10.77.$other.0/24" via "192.0.2.$other"
+    ip -n "$lab_prefix-$node" route add "fd77:$other::/64" via "2001:db8::$other"
+  done
+}
+
+case_host() { measure_path host a b; }
+
+# <type>: local and remote paths of one of Debian's plugins.
+case_peer() {
+  local conf_a conf_b
+  route_between_nodes
+  conf_a=$(peer_conf "$1" a) conf_b=$(peer_conf "$1" b)
+  lab_pod a a1 "$conf_a"
+  lab_pod a a2 "$conf_a"
+  lab_pod b b1 "$conf_b"
+  measure_paths "$1"
+}
+case_ptp() { case_peer ptp; }
+case_bridge() { case_peer bridge; }
+
+# <device mode>: local and remote paths of Netkite.
+case_netkite() {
+  lab_agent a ".device = \"$1\""
+  lab_agent b ".device = \"$1\""
+  lab_pod a a1
+  lab_pod a a2
+  lab_pod b b1
+  measure_paths "$1"
+}
+case_netkit() { case_netkite netkit; }
+case_veth() { case_netkite veth; }
+
+# Rows to the file $1.
+bench_datapath_here() {
+  local name
+  for name in ${NETKITE_CASES:-"${datapath_cases[@]}"}; do
+    (
+      lab_open
+      lab_nodes_direct a b
+      "case_$name" >> "$1"
+    )
+  done
+}

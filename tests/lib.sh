@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared by the test scripts: tests/README.md says how to write one. Source it first; it gives the test namespaces of its
+# own (dev/lib/isolate), the laboratory of dev/lib/lab.sh, and the words below.
+#
+#   nodes a b                    lab_nodes
+#   agent NODE [JQ-FILTER]       start the node's agent, with $DEVICE; again after `lab_agent_stop`: a restart
+#   plugin VERB NODE POD [wrapper…]   one call of the plugin itself: answer in $answer, status returned
+#   ctl NODE word…               the command-line tool, JSON output
+#   works FROM TO [4|6]          TO answers FROM; both families when none is given
+#   silent FROM TO [4|6]         it does not
+#   world_of NODE                everything that a pod may leave behind on a node, as text
+#   watch NS NAME EXPRESSION…    count packets in a namespace by nftables expressions; `seen NS NAME` prints the count
+#   equal WHAT EXPECTED ACTUAL   contains WHAT PART TEXT   fail TEXT   skip TEXT
+#   until_true SECONDS command…   eventually SECONDS 'CONDITION'
+. "$(dirname "${BASH_SOURCE[0]}")/../dev/lib/common.sh"
+[ "${NETKITE_ISOLATED:-}" = yes ] || exec "$root/dev/lib/isolate" "$0" "$@"
+LAB_PREFIX=nk
+. "$root/dev/lib/lab.sh"
+
+DEVICE=${DEVICE:-veth}
+slow=${NETKITE_SLOW:-1}   # 1 on this machine; emulation is slower by about this factor
+both='4 6'
+
+# The innermost place outside this file.
+where() {
+  local i
+  for ((i = 1; i < ${#BASH_SOURCE[@]}; i++)); do
+    [[ ${BASH_SOURCE[i]} = */lib.sh ]] || { echo "${BASH_SOURCE[i]##*/}:${BASH_LINENO[i - 1]}"; return; }
+  done
+}
+note() { printf -- '-- %s\n' "$*"; }
+fail() {
+  local log
+  trap - ERR
+  for log in "$lab"/*/agent.log; do [ ! -s "$log" ] || { echo "last lines of $log:"; tail -n 15 "$log"; }; done
+  printf 'FAIL at %s: %s\n' "$(where)" "$*"
+  exit 1
+}
+skip() { trap - ERR; printf '%s\n' "$*"; exit 77; }
+# An unexpected failure says where it happened.
+set -E
+trap 'code=$?; trap - ERR; printf "FAIL at %s: exit %s from: %s\n" "${BASH_SOURCE[0]##*/}:$LINENO" "$code" "$BASH_COMMAND"' ERR
+
+equal() { [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"; }
+contains() { [[ $3 = *"$2"* ]] || fail "$1: '$2' is not in: $3"; }
+lacks() { [[ $3 != *"$2"* ]] || fail "$1: '$2' is in: $3"; }
+at_least() { [ "$3" -ge "$2" ] || fail "$1: expected at least $2, got $3"; }
+until_true() {
+  local seconds=$1 end
+  shift
+  end=$((SECONDS + seconds * slow))
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || return 1
+    sleep 0.05
+  done
+}
+# eventually SECONDS 'CONDITION': the condition is a piece of bash, evaluated until it holds.
+holds() { eval "$1"; }
+eventually() { until_true "$1" holds "$2"; }
+# A count that takes the machine's speed into account: scaled 1000 -> 1000, 200 where it is five times slower.
+scaled() { echo $(($1 / slow > 0 ? $1 / slow : 1)); }
+
+open_lab() {
+  local build
+  lab_open
+  trap close_lab EXIT
+  build=$(lab_build)
+  PATH=$PATH:$build/tests/tools/foreign:$build/tests/tools/packet
+}
+# A script that needs more taken down sets `at_close` to a command.
+close_lab() {
+  local code=$?
+  trap - ERR
+  set +e
+  ${at_close:-true}
+  lab_close
+  exit "$code"
+}
+nodes() { lab_nodes "$@"; }
+agent() {
+  lab_agent "$1" ".device = \"$DEVICE\" | .datapath = {compile: \"embedded\", cache_dir: \"$lab/$1/cache\", source_dir: \"$root/bpf\"} | ${2:-.}"
+}
+agent_again() { lab_agent_stop "$1" "${3:-TERM}"; agent "$1" "${2:-.}"; }
+
+# The usual laboratory: two nodes with agents, pods a1 and a2 on node a, b1 on node b.
+usual_lab() {
+  open_lab
+  nodes a b
+  agent a "${1:-.}"
+  agent b "${1:-.}"
+  lab_pod a a1
+  lab_pod a a2
+  lab_pod b b1
+}
+
+ctl() { lab_in "$1" netkite --socket "$lab/$1/run/agent.sock" --output json "${@:2}"; }
+
+# The network configuration of a node as the plugin reads it; $conf_filter changes it.
+plugin_conf() { jq -c '{cniVersion, name} + .plugins[0]' "$lab/$1/net.conflist" | jq -c "${conf_filter:-.}"; }
+answer=
+plugin() {
+  local verb=$1 node=$2 pod=$3 status=0
+  shift 3
+  plugin_conf "$node" > "$lab/stdin"
+  lab_in "$node" env -i PATH="$PATH" CNI_COMMAND="$verb" CNI_CONTAINERID="${container-$pod}" CNI_NETNS="${netns-$(lab_path "$pod")}" \
+    CNI_IFNAME="${ifname-eth0}" CNI_ARGS="${cni_args:-}" CNI_PATH="$CNI_PATH" "$@" "$CNI_PATH/netkite" \
+    < "$lab/stdin" > "$lab/stdout" 2> "$lab/stderr" || status=$?
+  answer=$(cat "$lab/stdout")
+  return "$status"
+}
+# The plugin must refuse: refused CODE|100+|any PART VERB NODE POD [wrapper…]
+refused() {
+  local code=$1 part=$2
+  shift 2
+  if plugin "$@"; then fail "$1 was expected to fail with code $code ($part), and answered: $answer"; fi
+  local got
+  got=$(jq -r .code <<< "$answer") || fail "$1 did not answer with JSON: $answer"
+  case $code in
+    100+) [ "$got" -ge 100 ] || fail "the error code of $1: $answer" ;;
+    any) ;;
+    *) equal "the error code of $1: $answer" "$code" "$got" ;;
+  esac
+  contains "the message of $1" "$part" "$(jq -r '"\(.msg) \(.details // "")"' <<< "$answer")"
+}
+
+ping_once() { lab_in "$1" ping -q -n -c 1 -W "$3" "$(lab_ip "$2" "$4")" > /dev/null 2>&1; }
+works() {
+  local family
+  for family in ${3:-$both}; do
+    until_true 3 ping_once "$1" "$2" 1 "$family" || fail "$1 gets no answer from $2 over IPv$family"
+  done
+}
+silent() {
+  local family
+  for family in ${3:-$both}; do
+    ! ping_once "$1" "$2" 0.3 "$family" || fail "$1 got an answer from $2 over IPv$family"
+  done
+}
+
+host_device() { ctl "$1" endpoints | jq -r --arg id "$lab_prefix-$2" '.. | objects | select(.container_id? == $id) | .host_ifname'; }
+gateway_mac() { ip -n "$lab_prefix-$1" -j neigh show nud permanent | jq -r '[.[].lladdr][0] // empty'; }
+# craft POD KIND SOURCE DESTINATION [COUNT]: a packet past the pod's own stack
+declare -A mac_of=()
+craft() {
+  [ -n "${mac_of[$1]+known}" ] || mac_of[$1]=$(gateway_mac "$1")
+  lab_in "$1" nk-packet eth0 "$2" "$3" "$4" "${5:-1}" ${mac_of[$1]:+"${mac_of[$1]}"}
+}
+drops() { ctl "$1" drops | jq -r --arg reason "$2" '[.. | objects | select(.reason? == $reason) | .packets] | add // 0'; }
+
+watch() {
+  local ns=$lab_prefix-$1 name=$2 expression
+  shift 2
+  {
+    echo 'add table inet watch; add chain inet watch seen { type filter hook prerouting priority -400; }'
+    echo "add counter inet watch $name"
+    for expression in "$@"; do echo "add rule inet watch seen $expression counter name $name"; done
+  } | ip netns exec "$ns" nft -f -
+}
+seen() { ip netns exec "$lab_prefix-$1" nft -j list counter inet watch "$2" | jq '.nftables[] | .counter? // empty | .packets'; }
+
+world_of() {
+  local node=$1 ns=$lab_prefix-$1
+  ip -n "$ns" -o link show | sed -E 's/^[0-9]+: ([^:@]+).*/link \1/'
+  ip -n "$ns" -o address show | awk '{ print "address", $2, $4 }'
+  { ip -n "$ns" -4 route show table all; ip -n "$ns" -6 route show table all; } | sed -E 's/ *expires [^ ]+//; s/^/route /'
+  ip -n "$ns" neigh show nud permanent | sed 's/^/neighbour /'
+  find "$lab/bpf/$node" -type f 2>/dev/null | sed "s|$lab/bpf/|pin |"
+  find "$lab/$node/run" -mindepth 2 -type f 2>/dev/null | sed "s|$lab/|state |"
+  lab_in "$node" nft list table inet netkite 2>/dev/null | sed 's/^/nft /' || true
+  [ "${2:-}" = no-agent ] || ctl "$node" status | jq -r '.maps[]? | select(.entries != null and (.name | test("deny") | not)) | "map \(.name) \(.entries)"'
+}
+# Waits until a node looks as it did: same_world NODE FILE [no-agent]
+same_world() {
+  until_true "${wait_for:-3}" world_is "$@" && return
+  diff "$2" <(world_of "$1" "${3:-}" | sort) || true
+  fail "node $1 is not as it was before (above: < before, > now)"
+}
+world_is() { cmp -s "$2" <(world_of "$1" "${3:-}" | sort); }
+remember() { world_of "$1" "${3:-}" | sort > "$2"; }
+descriptors() { find "/proc/$(lab_agent_pid "$1")/fd" -mindepth 1 | wc -l; }
+# Runtimes leave control groups, which belong to the whole machine: clear_cgroups NAME
+clear_cgroups() {
+  local procs
+  find /sys/fs/cgroup -path "*$1*" -name cgroup.procs 2> /dev/null | while read -r procs; do
+    xargs -r kill -KILL < "$procs" 2> /dev/null || true
+  done
+  until_true 3 rmdir_cgroups "$1" || true
+}
+rmdir_cgroups() {
+  find /sys/fs/cgroup -depth -type d -path "*$1*" -exec rmdir {} + 2> /dev/null || true
+  [ -z "$(find /sys/fs/cgroup -type d -path "*$1*" 2> /dev/null)" ]
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds single packets, well-formed or hostile, from a kind and two addresses.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "common/base/ip.hpp"
+#include "common/base/result.hpp"
+
+namespace netkite::packet {
+
+// Kinds: udp (port 9999), echo, ra, redirect, source-route (IPv4 option or IPv6 routing header type 0), fragment (the
+// second half of a UDP datagram), truncated (a header that promises more than there is), arp. Network byte order, from
+// the IP header on; both addresses of one family. arp: IPv4 addresses, an ARP request of `source` for `destination`.
+[[nodiscard]] Result<std::vector<std::uint8_t>> build(std::string_view kind, const Ip& source, const Ip& destination);
+
+}  // namespace netkite::packet

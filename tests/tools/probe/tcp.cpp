@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// TCP clients of `nk-probe serve`.
+#include <unistd.h>
+
+#include <array>
+#include <vector>
+
+#include "tests/tools/probe/probe.hpp"
+#include "tests/tools/probe/socket.hpp"
+#include "tests/tools/statistics.hpp"
+
+namespace netkite::probe {
+namespace {
+
+constexpr unsigned long kTimeout = 5;  // seconds without progress
+
+Endpoint target(const Arguments& args) {
+  return Endpoint::of(args.positional(0, "ADDRESS"), args.positional(1, "PORT"));
+}
+
+UniqueFd open_connection(const Arguments& args, Request request) {
+  UniqueFd fd = connected_socket(SOCK_STREAM, target(args), args.number("--timeout", kTimeout));
+  if (write(fd.get(), &request, 1) != 1) die_errno("write");
+  return fd;
+}
+
+// Runs `step` count times after a warm-up of a tenth of that, and prints the distribution of its duration.
+template <typename Step>
+void measure(unsigned long count, const Step& step) {
+  for (unsigned long i = 0; i < count / 10 + 1; ++i) step();
+  std::vector<double> samples;
+  samples.reserve(count);
+  auto before = Clock::now();
+  for (unsigned long i = 0; i < count; ++i) {
+    step();
+    const auto now = Clock::now();
+    samples.push_back(std::chrono::duration<double, std::micro>(now - before).count());
+    before = now;
+  }
+  const auto summary = tools::Summary::of(std::move(samples));
+  std::printf("{\"count\":%lu,\"p50_us\":%.2f,\"p99_us\":%.2f,\"mean_us\":%.2f}\n", count, summary.p50, summary.p99,
+              summary.mean);
+}
+
+}  // namespace
+
+// rtt ADDRESS PORT --count N: one byte there and back on one connection.
+void rtt(const Arguments& args) {
+  const UniqueFd fd = open_connection(args, Request::echo);
+  measure(args.number("--count"), [&] {
+    char byte = 'x';
+    if (write(fd.get(), &byte, 1) != 1) die_errno("write");
+    if (read(fd.get(), &byte, 1) != 1) die_errno("read");
+  });
+}
+
+// connect ADDRESS PORT --count N: a whole connection, from the first packet until both sides have closed.
+void connect_close(const Arguments& args) {
+  const Endpoint endpoint = target(args);
+  const unsigned long timeout = args.number("--timeout", kTimeout);
+  measure(args.number("--count"), [&] {
+    const UniqueFd fd = connected_socket(SOCK_STREAM, endpoint, timeout);
+    char byte = 0;
+    if (shutdown(fd.get(), SHUT_WR) != 0) die_errno("shutdown");
+    if (read(fd.get(), &byte, 1) != 0) die_errno("read");
+  });
+}
+
+// stream ADDRESS PORT --bytes N | --seconds S: until the other side has read everything.
+void stream(const Arguments& args) {
+  const UniqueFd fd = open_connection(args, Request::sink);
+  const auto limit = args.find("--bytes") ? args.number("--bytes") : ~0UL;
+  const auto duration = limit == ~0UL ? static_cast<double>(args.number("--seconds")) : 1e9;
+  const std::vector<char> chunk(128UL * 1024, 'x');
+  unsigned long sent = 0;
+  const auto start = Clock::now();
+  while (sent < limit && seconds_since(start) < duration && !stop_requested) {
+    const ssize_t done = write(fd.get(), chunk.data(), std::min(chunk.size(), limit - sent));
+    if (done <= 0) die_errno("write");
+    sent += static_cast<unsigned long>(done);
+  }
+  char byte = 0;
+  if (shutdown(fd.get(), SHUT_WR) != 0) die_errno("shutdown");
+  if (read(fd.get(), &byte, 1) != 0) die_errno("the other side did not read everything");
+  const double seconds = seconds_since(start);
+  std::printf("{\"bytes\":%lu,\"seconds\":%.6f,\"gbit_s\":%.4f}\n", sent, seconds,
+              static_cast<double>(sent) * 8e-9 / seconds);
+}
+
+// seen-as ADDRESS PORT: the address under which the other side sees this one (to prove or refute masquerading).
+void seen_as(const Arguments& args) {
+  const UniqueFd fd = open_connection(args, Request::seen_as);
+  std::array<char, 64> text{};
+  std::size_t length = 0;
+  for (ssize_t got = 0; length < text.size(); length += static_cast<std::size_t>(got)) {
+    got = read(fd.get(), text.data() + length, text.size() - length);
+    if (got < 0) die_errno("read");
+    if (got == 0) break;
+  }
+  std::printf("{\"address\":\"%.*s\"}\n", static_cast<int>(length), text.data());
+}
+
+}  // namespace netkite::probe
