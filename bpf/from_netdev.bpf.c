@@ -21,8 +21,10 @@ static __always_inline int refuse(struct __sk_buff *ctx, __u32 reason)
 /* For a packet that nothing is remembered of. 0: it goes the way in `flow`, else the verdict. */
 static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch, const struct iphdr *ip)
 {
-	struct nk_endpoint *ep = nk_endpoint4(&ip->daddr);
+	struct nk_endpoint *ep;
 
+	nk_after_epoch(&flow->epoch);
+	ep = nk_endpoint4(&ip->daddr);
 	if (!ep)
 		return nk_pass_on();
 	if (!nk_remote4(ip->saddr)) {
@@ -41,8 +43,10 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 
 static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u64 epoch, const struct ipv6hdr *ip)
 {
-	struct nk_endpoint *ep = nk_endpoint6(&ip->daddr);
+	struct nk_endpoint *ep;
 
+	nk_after_epoch(&flow->epoch);
+	ep = nk_endpoint6(&ip->daddr);
 	if (!ep)
 		return nk_pass_on();
 	if (!nk_remote6(&ip->saddr)) {

@@ -48,8 +48,10 @@ static __always_inline void find_way(struct nk_way *way, struct nk_endpoint *ep,
 /* For a packet that nothing is remembered of: proves the source and finds the way. Not 0: refused. */
 static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch, const struct iphdr *ip)
 {
-	struct nk_endpoint *ep = nk_endpoint4(&ip->saddr);
+	struct nk_endpoint *ep;
 
+	nk_after_epoch(&flow->epoch);
+	ep = nk_endpoint4(&ip->saddr);
 	if (!ep || ep->ifindex != ctx->ifindex)
 		return refuse_source(ctx, nk_loopback4(ip->saddr) || nk_loopback4(ip->daddr), !ip->saddr, NK_EP_IPV4);
 	if (nk_loopback4(ip->daddr))
@@ -62,8 +64,10 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 
 static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u64 epoch, const struct ipv6hdr *ip)
 {
-	struct nk_endpoint *ep = nk_endpoint6(&ip->saddr);
+	struct nk_endpoint *ep;
 
+	nk_after_epoch(&flow->epoch);
+	ep = nk_endpoint6(&ip->saddr);
 	if (!ep || ep->ifindex != ctx->ifindex)
 		return refuse_source(ctx, nk_loopback6(&ip->saddr) || nk_loopback6(&ip->daddr),
 				     nk_unspecified6(&ip->saddr), NK_EP_IPV6);

@@ -51,6 +51,8 @@ Result<void> Agent::run() {
 }
 
 Result<void> Agent::start() {
+  // From the first moment on: a reload that comes too early must not end the process.
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
   auto lock = lock_instance(options_.run_dir);
   if (!lock) return tl::make_unexpected(lock.error());
   lock_ = *std::move(lock);
@@ -76,8 +78,7 @@ Result<void> Agent::open_datapath() {
   for (const auto& line : missing_) spdlog::warn("{}", line);
   const auto choice = choose_device(options_.device, features);
   if (!choice) return tl::make_unexpected(choice.error());
-  if (!choice->warning.empty()) spdlog::warn("{}", choice->warning);
-  device_ = choice->mode;
+  device_ = *choice;
   auto datapath = datapath::Datapath::open(options_);
   if (!datapath) return tl::make_unexpected(datapath.error());
   datapath_ = *std::move(datapath);
@@ -106,7 +107,6 @@ Result<void> Agent::serve() {
   changes_.emplace(context_, monitor_->fd());
   asio::co_spawn(context_, follow_changes(), report_end("the watch on devices and routes"));
   asio::co_spawn(context_, retry(), report_end("the retry timer"));
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
   asio::co_spawn(context_, obey_signals(), report_end("signal handling"));
   return {};
 }
@@ -169,7 +169,8 @@ void Agent::reconcile() {
 void Agent::set_problems(std::vector<std::string> problems) {
   problems_ = std::move(problems);
   auto all = view_.problems;
-  all.insert(all.end(), problems_.begin(), problems_.end());
+  std::ranges::copy(problems_, std::back_inserter(all));
+  std::ranges::copy(datapath_->problems(), std::back_inserter(all));
   for (const auto& line : all) {
     if (std::ranges::find(said_, line) == said_.end()) spdlog::warn("{}", line);
   }
@@ -227,6 +228,8 @@ void Agent::log_reports() {
 }
 
 api::NodeStatus Agent::status() const {
+  auto problems = problems_;
+  std::ranges::copy(datapath_->problems(), std::back_inserter(problems));
   const auto uptime = std::chrono::steady_clock::now() - started_;
   return {
       .version = NETKITE_VERSION,
@@ -236,7 +239,7 @@ api::NodeStatus Agent::status() const {
       .peers = options_.peers.size(),
       .view = view_,
       .missing = missing_,
-      .problems = problems_,
+      .problems = std::move(problems),
       .uplinks_attached = uplinks_->has_all(view_.uplinks),
   };
 }

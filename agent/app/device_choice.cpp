@@ -3,7 +3,7 @@
 
 namespace netkite::app {
 
-Result<DeviceChoice> choose_device(config::Device wanted, const datapath::Features& features) {
+Result<wire::DeviceMode> choose_device(config::Device wanted, const datapath::Features& features) {
   if (!features.tcx) {
     return fail(Code::unsupported,
                 "this kernel has no tcx links (Linux 6.6 and later with CONFIG_NET_INGRESS and CONFIG_NET_EGRESS): the "
@@ -11,13 +11,9 @@ Result<DeviceChoice> choose_device(config::Device wanted, const datapath::Featur
   }
   switch (wanted) {
     case config::Device::veth:
-      return DeviceChoice{.mode = wire::DeviceMode::veth, .warning = {}};
+      return wire::DeviceMode::veth;
     case config::Device::automatic:
-      if (features.netkit) return DeviceChoice{.mode = wire::DeviceMode::netkit, .warning = {}};
-      return DeviceChoice{.mode = wire::DeviceMode::veth,
-                          .warning =
-                              "this kernel has no netkit devices (Linux 6.7 and later with CONFIG_NETKIT=y): "
-                              "pods get veth pairs, which cost more per packet"};
+      return features.netkit ? wire::DeviceMode::netkit : wire::DeviceMode::veth;
     case config::Device::netkit:
     case config::Device::netkit_l2:
       break;
@@ -28,7 +24,7 @@ Result<DeviceChoice> choose_device(config::Device wanted, const datapath::Featur
                 "\"veth\" or \"auto\"");
   }
   const bool l2 = wanted == config::Device::netkit_l2;
-  return DeviceChoice{.mode = l2 ? wire::DeviceMode::netkit_l2 : wire::DeviceMode::netkit, .warning = {}};
+  return l2 ? wire::DeviceMode::netkit_l2 : wire::DeviceMode::netkit;
 }
 
 }  // namespace netkite::app

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <filesystem>
@@ -50,6 +51,7 @@ void notify_supervisor(std::string_view state) {
 
 void prepare_process() {
   ::umask(077);
+  std::signal(SIGPIPE, SIG_IGN);  // whoever reads our log may go away
   ::mallopt(M_ARENA_MAX, 1);
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;

@@ -84,6 +84,12 @@ static __always_inline __u64 nk_epoch(void)
 	return epoch ? *epoch : 0;
 }
 
+/* Reads of maps from here on come after the read of the epoch, on every processor. `word`: any of this CPU. */
+static __always_inline void nk_after_epoch(__u64 *word)
+{
+	asm volatile("" : : "r"(__sync_fetch_and_add(word, 0)));
+}
+
 static __always_inline const struct nk_pair4 *nk_pair4(const struct iphdr *ip)
 {
 	return (const void *)ip + offsetof(struct iphdr, saddr);

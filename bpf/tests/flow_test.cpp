@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What programs remember between packets, and when they forget it.
+#include <array>
+#include <cstdio>
+
 #include "bpf/tests/node.hpp"
 #include "skel/from_netdev.skel.h"
 #include "skel/from_pod.skel.h"
@@ -90,6 +93,32 @@ TEST(Flow, ManyFlowsShareTheSlots) {
       EXPECT_EQ(node.program.run(frame(Ip6{.to = "fd00:0:0:9::" + last})).verdict, kRedirect);
       EXPECT_EQ(node.program.run(frame(Ip6{.to = "fd00:0:0:8::" + last})).verdict, kPass);
     }
+  }
+}
+
+// Each word of the addresses counts: of thousands of pairs that differ in one word, some fall into the first one's
+// slot.
+TEST(Flow, OnlyTheWholePairIsRemembered) {
+  const OnNode<from_pod> node(kNetkit);
+  node.program.set_epoch(1);
+  const auto local4 = frame(Ip4{}), local6 = frame(Ip6{}), remote6 = frame(Ip6{.to = "fd00:0:0:9::2"});
+  const auto at = [](int i) {
+    std::array<char, 8> text{};
+    std::snprintf(text.data(), text.size(), "%x", i);
+    return std::string(text.data());
+  };
+  const auto expect = [&](const Bytes& first, const Bytes& second, int verdict) {
+    EXPECT_EQ(node.program.run(first).verdict, kRedirect);
+    EXPECT_EQ(node.program.run(second).verdict, verdict);
+  };
+  for (int i = 0x10; i < 0x810; ++i) {
+    const auto octets = std::to_string(i / 256 + 3) + "." + std::to_string(i % 256);
+    expect(local4, frame(Ip4{.from = "10.0." + octets}), kDrop);
+    expect(local4, frame(Ip4{.to = "10.1." + octets}), kPass);
+    expect(local6, frame(Ip6{.from = "fd00:0:0:" + at(i) + "::1"}), kDrop);
+    expect(local6, frame(Ip6{.from = "fd00::" + at(i)}), kDrop);
+    expect(remote6, frame(Ip6{.to = "fd00:0:0:" + at(i) + "::2"}), kPass);
+    expect(local6, frame(Ip6{.to = "fd00::" + at(i)}), kPass);
   }
 }
 

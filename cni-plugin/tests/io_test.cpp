@@ -57,9 +57,7 @@ TEST(Input, ValuesAreCounted) {
   };
   EXPECT_TRUE(decode_object(list(kMaxCommas)));
   EXPECT_FALSE(decode_object(list(kMaxCommas + 1)));
-  EXPECT_TRUE(decode_object(R"({"a": ")" + std::string(kMaxCommas + 1, ',') + ""
-}
-"));
+  EXPECT_TRUE(decode_object(R"({"a": ")" + std::string(kMaxCommas + 1, ',') + R"("})"));
 }
 
 TEST(Input, SyntaxErrorsTellThePlace) {

@@ -29,12 +29,12 @@ class HostLinkTest : public ::testing::Test {
     endpoint_.addresses = {Ip::parse("10.9.0.5").value(), Ip::parse("fd00:9::5").value()};
     endpoint_.pod_mac = Mac::parse("02:00:00:00:00:01").value();
     endpoint_.host_mac = Mac::parse("02:00:00:00:00:02").value();
-    const UniqueFd pod = new_netns();
+    pod_ = new_netns();
     auto socket = netlink::Socket::open();
     ASSERT_TRUE(socket);
     const netlink::VethPair pair{.host_name = endpoint_.host_ifname,
                                  .pod_name = "eth0",
-                                 .pod_netns_fd = pod.get(),
+                                 .pod_netns_fd = pod_.get(),
                                  .host_mac = endpoint_.host_mac,
                                  .pod_mac = endpoint_.pod_mac};
     const auto created = netlink::create_veth(*socket, pair);
@@ -47,6 +47,7 @@ class HostLinkTest : public ::testing::Test {
   }
 
   static bool entered_;
+  UniqueFd pod_;  // the namespace, and with it the device, lives as long as its descriptor
   std::unique_ptr<HostLink> host_ = make_host_link();
   Endpoint endpoint_;
 };
