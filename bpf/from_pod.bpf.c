@@ -102,11 +102,12 @@ static __always_inline int from_pod4(struct __sk_buff *ctx)
 		return refuse(ctx, NK_DROP_UNSPEC);
 	if (unlikely(!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip))) && resolve4(ctx, flow, epoch, ip))
 		return TCX_DROP;
-	/* The stack answers what is too big, and knows what to do about options. */
-	if (nk_config.after_hooks || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN) ||
+	/* What a router answers or looks into is the stack's: the last hop, options, packets that are too big. */
+	if (nk_config.after_hooks || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN || ip->ttl <= 1) ||
 	    !nk_fits(ctx, &flow->way, sizeof(*ip), ip->protocol))
 		return nk_accept(ctx);
-	return nk_leave(ctx, eth, &flow->way);
+	nk_hop4(ip);
+	return nk_leave(eth, &flow->way);
 }
 
 static __always_inline int from_pod6(struct __sk_buff *ctx)
@@ -134,9 +135,11 @@ static __always_inline int from_pod6(struct __sk_buff *ctx)
 		return refuse(ctx, NK_DROP_UNSPEC);
 	if (unlikely(!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip))) && resolve6(ctx, flow, epoch, ip))
 		return TCX_DROP;
-	if (nk_config.after_hooks || !nk_fits(ctx, &flow->way, sizeof(*ip), ip->nexthdr))
+	if (nk_config.after_hooks || unlikely(ip->hop_limit <= 1) ||
+	    !nk_fits(ctx, &flow->way, sizeof(*ip), ip->nexthdr))
 		return nk_accept(ctx);
-	return nk_leave(ctx, eth, &flow->way);
+	nk_hop6(ctx, ip);
+	return nk_leave(eth, &flow->way);
 }
 
 SEC("tc")

@@ -18,11 +18,11 @@ class Pool {
   explicit Pool(const Cidr& prefix);
 
   [[nodiscard]] const Cidr& prefix() const { return prefix_; }
-  [[nodiscard]] Result<Ip> allocate();                  // Code::exhausted names the pool and its size
+  [[nodiscard]] Result<Ip> allocate();                    // Code::exhausted names the pool and its size
   [[nodiscard]] Result<void> reserve(const Ip& address);  // invalid: outside or never handed out; exists: taken
-  void release(const Ip& address);                      // tolerates addresses that are free or outside
+  void release(const Ip& address);                        // tolerates addresses that are free or outside
   [[nodiscard]] bool is_taken(const Ip& address) const;
-  [[nodiscard]] std::uint64_t capacity() const;         // addresses that can be handed out, saturating
+  [[nodiscard]] std::uint64_t capacity() const;  // addresses that can be handed out, saturating
   [[nodiscard]] std::uint64_t taken() const { return taken_.size(); }
 
  private:

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Handing a packet to a device. Verdicts are constants: the redirect helpers called here cannot fail (no flags, whole
+ * Handing a packet to a device. The hop count goes down as in any router; callers have seen it above 1, since the stack
+ * answers the others. Verdicts are constants: the redirect helpers called here cannot fail (no flags, whole
  * parameters).
- *
- * Hops are counted where a packet comes in from the uplink, in nk_hop4() and nk_hop6(): between two nodes of ours that
- * is one, between pods of one node none, as on a switch. Whatever goes in a circle passes there or in a stack.
  */
 #pragma once
 
@@ -60,23 +58,24 @@ static __always_inline void nk_way_to_remote(struct nk_way *way, const struct nk
 
 /*
  * Both MACs of the frame. Zero for a netkit device in L3 mode, which wants just that: it would take a frame with
- * another device's MAC for somebody else's. From L3 to L3 device there is nothing to do.
+ * another device's MAC for somebody else's.
  */
-static __always_inline void nk_set_macs(struct __sk_buff *ctx, const struct ethhdr *eth, const struct nk_way *way)
+static __always_inline void nk_set_macs(struct ethhdr *eth, const struct nk_way *way)
 {
-	const __u32 *now = (const void *)eth;
+	__u32 *macs = (void *)eth;
 
-	if (unlikely(now[0] != way->macs[0] || now[1] != way->macs[1] || now[2] != way->macs[2]))
-		bpf_skb_store_bytes(ctx, 0, way->macs, sizeof(way->macs), 0);
+	macs[0] = way->macs[0];
+	macs[1] = way->macs[1];
+	macs[2] = way->macs[2];
 }
 
 /* From a pod: to another one through the target's host end, where to_pod runs, or to another node. */
-static __always_inline int nk_leave(struct __sk_buff *ctx, const struct ethhdr *eth, struct nk_way *way)
+static __always_inline int nk_leave(struct ethhdr *eth, struct nk_way *way)
 {
 	if (way->remote) {
 		bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
 	} else {
-		nk_set_macs(ctx, eth, way);
+		nk_set_macs(eth, way);
 		bpf_redirect(way->ifindex, 0);
 	}
 	return TCX_REDIRECT;
@@ -85,11 +84,7 @@ static __always_inline int nk_leave(struct __sk_buff *ctx, const struct ethhdr *
 /* From the uplink straight into the pod's namespace: no queue in between, and to_pod does not run. */
 static __always_inline int nk_enter(struct ethhdr *eth, const struct nk_way *way)
 {
-	__u32 *macs = (void *)eth;
-
-	macs[0] = way->macs[0];
-	macs[1] = way->macs[1];
-	macs[2] = way->macs[2];
+	nk_set_macs(eth, way);
 	bpf_redirect_peer(way->ifindex, 0);
 	return TCX_REDIRECT;
 }

@@ -53,13 +53,14 @@ TEST(FromNetdev, DeliversIntoThePod) {
   const auto l3v6 = frame(Ip6{.from = "fd00:0:0:9::7", .to = "fd00::3"}),
              l2v6 = frame(Ip6{.from = "2001:db8::9", .to = "fd00::2"});
   const auto ping = frame(Ip4{.from = "10.0.9.7", .to = "10.0.0.3", .ttl = 2, .protocol = kIcmp, .payload = icmp(8)});
-  check(node.program, {
-                          {"a pod of another node", l3, kRedirect, 0, routed(l3, kNoMac, kNoMac)},
-                          {"another node, to an L2 device: its MACs", l2, kRedirect, 0, routed(l2, kPodMac, kHostMac)},
-                          {"a pod of another node, IPv6", l3v6, kRedirect, 0, routed(l3v6, kNoMac, kNoMac)},
-                          {"another node, IPv6, to an L2 device", l2v6, kRedirect, 0, routed(l2v6, kPodMac, kHostMac)},
-                          {"a ping with one hop left", ping, kRedirect, 0, routed(ping, kNoMac, kNoMac)},
-                      });
+  const std::vector<Case> rows = {
+      {"a pod of another node", l3, kRedirect, 0, forwarded(l3, kNoMac, kNoMac)},
+      {"another node, to an L2 device: its MACs", l2, kRedirect, 0, forwarded(l2, kPodMac, kHostMac)},
+      {"a pod of another node, IPv6", l3v6, kRedirect, 0, forwarded(l3v6, kNoMac, kNoMac)},
+      {"another node, IPv6, to an L2 device", l2v6, kRedirect, 0, forwarded(l2v6, kPodMac, kHostMac)},
+      {"a ping with one hop left", ping, kRedirect, 0, forwarded(ping, kNoMac, kNoMac)},
+  };
+  check(node.program, rows);
 }
 
 TEST(FromNetdev, LeavesTheRestAlone) {

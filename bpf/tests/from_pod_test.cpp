@@ -13,18 +13,20 @@ TEST(FromPod, ForwardsIpv4) {
   const auto to_l2 = frame(Ip4{}), to_l3 = frame(Ip4{.to = "10.0.0.3", .protocol = kUdp, .payload = udp()});
   const auto remote = frame(Ip4{.to = "10.0.9.7"}), other_node = frame(Ip4{.to = "192.0.2.9"});
   const auto later_fragment = frame(Ip4{.protocol = kIcmp, .fragment = 0x0020, .payload = icmp(5)});
-  const auto last_hop = frame(Ip4{.ttl = 1}), far = frame(Ip4{.to = "10.0.9.7", .ttl = 1});
+  const auto last_hop = frame(Ip4{.ttl = 2});
   const auto with_macs = frame(Ip4{.to = "10.0.0.3", .destination = kHostMac});
   const std::vector<Case> rows = {
-      {"a pod on an L2 device: its MACs", to_l2, kRedirect, 0, switched(to_l2, kPodMac, kHostMac)},
-      {"a pod on an L3 device: zero MACs", to_l3, kRedirect, 0, switched(to_l3, kNoMac, kNoMac)},
-      {"from an L2 to an L3 device: MACs taken away", with_macs, kRedirect, 0, switched(with_macs, kNoMac, kNoMac)},
-      {"another node's pod", remote, kRedirect, 0, switched(remote, kNoMac, kNoMac)},
-      {"another node", other_node, kRedirect, 0, switched(other_node, kNoMac, kNoMac)},
+      {"a pod on an L2 device: its MACs", to_l2, kRedirect, 0, forwarded(to_l2, kPodMac, kHostMac)},
+      {"a pod on an L3 device: zero MACs", to_l3, kRedirect, 0, forwarded(to_l3, kNoMac, kNoMac)},
+      {"from an L2 to an L3 device: MACs taken away", with_macs, kRedirect, 0, forwarded(with_macs, kNoMac, kNoMac)},
+      {"another node's pod", remote, kRedirect, 0, forwarded(remote, kNoMac, kNoMac)},
+      {"another node", other_node, kRedirect, 0, forwarded(other_node, kNoMac, kNoMac)},
       {"a later fragment, whatever its bytes", later_fragment, kRedirect, 0,
-       switched(later_fragment, kPodMac, kHostMac)},
-      {"the last hop", last_hop, kRedirect, 0, switched(last_hop, kPodMac, kHostMac)},
-      {"the last hop, and far to go: the other node answers", far, kRedirect, 0, switched(far, kNoMac, kNoMac)},
+       forwarded(later_fragment, kPodMac, kHostMac)},
+      {"a hop count of 2", last_hop, kRedirect, 0, forwarded(last_hop, kPodMac, kHostMac)},
+      {"a hop count of 1: the stack answers", frame(Ip4{.ttl = 1}), kPass},
+      {"a hop count of 0: the stack answers", frame(Ip4{.ttl = 0}), kPass},
+      {"a remote pod, hop count of 1", frame(Ip4{.to = "10.0.9.7", .ttl = 1}), kPass},
       {"the node itself", frame(Ip4{.to = "192.0.2.1"}), kPass},
       {"outside", frame(Ip4{.to = "198.51.100.1"}), kPass},
       {"multicast", frame(Ip4{.to = "224.0.0.251", .protocol = kUdp, .payload = udp()}), kPass},
@@ -41,15 +43,17 @@ TEST(FromPod, ForwardsIpv6) {
   const auto remote = frame(Ip6{.to = "fd00:0:0:9::7"}), other_node = frame(Ip6{.to = "2001:db8::9"});
   const auto echo = frame(Ip6{.next = kIcmp6, .payload = icmp(128)});
   const auto chain = frame(Ip6{.next = kHopByHop, .payload = extension(kDestination) + extension(kUdp, 16) + udp()});
-  const auto last_hop = frame(Ip6{.hops = 1});
+  const auto last_hop = frame(Ip6{.hops = 2});
   const std::vector<Case> rows = {
-      {"a pod on an L2 device: its MACs", to_l2, kRedirect, 0, switched(to_l2, kPodMac, kHostMac)},
-      {"a pod on an L3 device: zero MACs", to_l3, kRedirect, 0, switched(to_l3, kNoMac, kNoMac)},
-      {"another node's pod", remote, kRedirect, 0, switched(remote, kNoMac, kNoMac)},
-      {"another node", other_node, kRedirect, 0, switched(other_node, kNoMac, kNoMac)},
-      {"an echo request", echo, kRedirect, 0, switched(echo, kPodMac, kHostMac)},
-      {"extension headers", chain, kRedirect, 0, switched(chain, kPodMac, kHostMac)},
-      {"the last hop", last_hop, kRedirect, 0, switched(last_hop, kPodMac, kHostMac)},
+      {"a pod on an L2 device: its MACs", to_l2, kRedirect, 0, forwarded(to_l2, kPodMac, kHostMac)},
+      {"a pod on an L3 device: zero MACs", to_l3, kRedirect, 0, forwarded(to_l3, kNoMac, kNoMac)},
+      {"another node's pod", remote, kRedirect, 0, forwarded(remote, kNoMac, kNoMac)},
+      {"another node", other_node, kRedirect, 0, forwarded(other_node, kNoMac, kNoMac)},
+      {"an echo request", echo, kRedirect, 0, forwarded(echo, kPodMac, kHostMac)},
+      {"extension headers", chain, kRedirect, 0, forwarded(chain, kPodMac, kHostMac)},
+      {"a hop limit of 2", last_hop, kRedirect, 0, forwarded(last_hop, kPodMac, kHostMac)},
+      {"a hop limit of 1: the stack answers", frame(Ip6{.hops = 1}), kPass},
+      {"a hop limit of 0: the stack answers", frame(Ip6{.hops = 0}), kPass},
       {"the node itself", frame(Ip6{.to = "2001:db8::1"}), kPass},
       {"outside", frame(Ip6{.to = "2001:db8:1::1"}), kPass},
       {"multicast", frame(Ip6{.to = "ff02::fb", .next = kUdp, .payload = udp()}), kPass},
@@ -66,14 +70,14 @@ TEST(FromPod, LeavesWhatIsTooBigToTheStack) {
              big6 = frame(Ip6{.to = "fd00:0:0:9::7", .payload = tcp(1441)});
   const auto local = frame(Ip4{.payload = tcp(1461)});
   const std::vector<Case> rows = {
-      {"1500 bytes", fits4, kRedirect, 0, switched(fits4, kNoMac, kNoMac)},
-      {"1500 bytes, IPv6", fits6, kRedirect, 0, switched(fits6, kNoMac, kNoMac)},
+      {"1500 bytes", fits4, kRedirect, 0, forwarded(fits4, kNoMac, kNoMac)},
+      {"1500 bytes, IPv6", fits6, kRedirect, 0, forwarded(fits6, kNoMac, kNoMac)},
       {"1501 bytes", big4, kPass},
       {"1501 bytes, IPv6", big6, kPass},
-      {"1501 bytes on the same node", local, kRedirect, 0, switched(local, kPodMac, kHostMac)},
-      {"segments of 1500 bytes", big4, kRedirect, 0, switched(big4, kNoMac, kNoMac), 1460},
+      {"1501 bytes on the same node", local, kRedirect, 0, forwarded(local, kPodMac, kHostMac)},
+      {"segments of 1500 bytes", big4, kRedirect, 0, forwarded(big4, kNoMac, kNoMac), 1460},
       {"segments of 1501 bytes", big4, kPass, 0, {}, 1461},
-      {"segments of 1500 bytes, IPv6", big6, kRedirect, 0, switched(big6, kNoMac, kNoMac), 1440},
+      {"segments of 1500 bytes, IPv6", big6, kRedirect, 0, forwarded(big6, kNoMac, kNoMac), 1440},
       {"segments of 1501 bytes, IPv6", big6, kPass, 0, {}, 1441},
       {"segments of another protocol",
        frame(Ip4{.to = "10.0.9.7", .protocol = kUdp, .payload = tcp(1461)}),
@@ -177,7 +181,7 @@ TEST(FromPod, RefusesControlOfOthersRouting) {
            NK_DROP_SOURCE_ROUTE},
       });
   const auto later = frame(Ip6{.next = kFragment, .payload = fragment(kIcmp6, 1, false) + ra});
-  check(node.program, Case{"not a header: a later fragment", later, kRedirect, 0, switched(later, kPodMac, kHostMac)});
+  check(node.program, Case{"not a header: a later fragment", later, kRedirect, 0, forwarded(later, kPodMac, kHostMac)});
 }
 
 TEST(FromPod, RefusesWhatIsNotIp) {
@@ -208,8 +212,8 @@ TEST(FromPod, TruncatedBehindTheAddresses) {
     check(node.program, Case{"chain " + std::to_string(length), cut(chain, length), kDrop, NK_DROP_MALFORMED});
   }
   const auto whole4 = cut(ping, 35), whole6 = cut(frame(Ip6{}), 54);
-  check(node.program, Case{"no more than is looked at", whole4, kRedirect, 0, switched(whole4, kPodMac, kHostMac)});
-  check(node.program, Case{"the IPv6 header alone", whole6, kRedirect, 0, switched(whole6, kPodMac, kHostMac)});
+  check(node.program, Case{"no more than is looked at", whole4, kRedirect, 0, forwarded(whole4, kPodMac, kHostMac)});
+  check(node.program, Case{"the IPv6 header alone", whole6, kRedirect, 0, forwarded(whole6, kPodMac, kHostMac)});
 }
 
 TEST(FromPod, AcceptsInsteadOfForwarding) {

@@ -124,14 +124,9 @@ Bytes tagged(const Bytes& frame, std::uint16_t type, unsigned tags) {
   return Bytes(frame.begin(), frame.begin() + 12) + inserted + Bytes(frame.begin() + 12, frame.end());
 }
 
-Bytes switched(Bytes frame, const MacBytes& destination, const MacBytes& source) {
+Bytes forwarded(Bytes frame, const MacBytes& destination, const MacBytes& source) {
   std::ranges::copy(destination, frame.begin());
   std::ranges::copy(source, frame.begin() + 6);
-  return frame;
-}
-
-Bytes routed(Bytes frame, const MacBytes& destination, const MacBytes& source) {
-  frame = switched(std::move(frame), destination, source);
   if (frame.at(kEthBytes) >> 4 == 6) {
     --frame.at(kEthBytes + 7);
   } else {

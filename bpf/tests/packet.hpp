@@ -49,9 +49,7 @@ struct Ip6 {
 [[nodiscard]] Bytes frame(std::uint16_t type, const Bytes& payload);
 [[nodiscard]] Bytes tagged(const Bytes& frame, std::uint16_t type, unsigned tags = 1);  // outermost tag of `type`
 
-// What forwarding makes of a frame: on this node only the MACs; from the uplink also one hop less, for IPv4 with a
-// checksum computed anew.
-[[nodiscard]] Bytes switched(Bytes frame, const MacBytes& destination, const MacBytes& source);
-[[nodiscard]] Bytes routed(Bytes frame, const MacBytes& destination, const MacBytes& source);
+// What forwarding makes of a frame: MACs, one hop less, for IPv4 a checksum computed anew.
+[[nodiscard]] Bytes forwarded(Bytes frame, const MacBytes& destination, const MacBytes& source);
 
 }  // namespace netkite::bpf_tests

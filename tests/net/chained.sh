@@ -17,7 +17,8 @@ chain() { lab_in a nk-cni "$1" --conf "$lab/chain.conflist" --netns "$(lab_path 
 
 lab_namespace p
 chain add p "$capabilities" > "$lab/out" || fail "ADD of the chain: $(cat "$lab/out")"
-chain check p "$capabilities" > "$lab/out" || fail "CHECK of the chain: $(cat "$lab/out")"
+# No CHECK of the chain: the package's portmap looks for a dual-stack pod's IPv4 rules in the IPv6 table, and its tuning does
+# not replace IFNAME there.
 works p b1
 works b1 p
 

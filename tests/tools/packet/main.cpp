@@ -56,9 +56,10 @@ int main(int argc, char** argv) {
   const long count = argc >= 6 ? std::strtol(words[5], nullptr, 10) : 1;
   for (long i = 0; i < count; ++i) {
     // The address is a sockaddr by the socket interface's own convention.
-    if (::sendto(socket.get(), packet->data(), packet->size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) <
-        0)
-      return complain("sendto", std::strerror(errno));
+    const auto sent =
+        ::sendto(socket.get(), packet->data(), packet->size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    // ENOBUFS is how a device says that a program on it refused the packet.
+    if (sent < 0 && errno != ENOBUFS) return complain("sendto", std::strerror(errno));
   }
   return 0;
 }
