@@ -8,7 +8,7 @@ namespace netkite::netlink {
 
 // Our own number in rtm_protocol (from the range that linux/rtnetlink.h leaves to user space): clean-up touches no
 // other.
-inline constexpr std::uint8_t kRouteProtocol = 187;
+inline constexpr std::uint8_t kRouteProtocol = 178;
 
 struct Route {
   Cidr destination{};

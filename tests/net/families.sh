@@ -13,7 +13,7 @@ one_family() {
   equal "IPv$other addresses of a1" 0 "$(lab_in a1 ip -o "-$other" address show dev eth0 | wc -l)"
   equal "IPv$other default routes of a1" 0 "$(lab_in a1 ip -o "-$other" route show default | wc -l)"
   equal "addresses in the result" 1 "$(jq '.ips | length' "$lab/pods/a1.json")"
-  equal "routes of IPv$other pods on node a" 0 "$(ip -n nk-a "-$other" route show table all proto 187 | wc -l)"
+  equal "routes of IPv$other pods on node a" 0 "$(ip -n nk-a "-$other" route show table all proto 178 | wc -l)"
   equal "problems in status" '[]' "$(ctl a status | jq -c '.problems // []')"
   # What a pod's owner does about the missing family does not help: the node refuses it, and says so.
   if [ "$family" = 4 ]; then

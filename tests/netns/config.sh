@@ -82,6 +82,6 @@ ip -n nk-a route add 203.0.113.0/24 dev eth0
 lab_agent_stop a TERM
 lab_in a netkite-agent --cleanup --config "$lab/a/agent.json" > "$lab/out" 2>&1 || fail "--cleanup: $(cat "$lab/out")"
 equal "pins after --cleanup" "" "$(find "$lab/bpf/a" -type f 2> /dev/null || true)"
-equal "routes of ours after --cleanup" 0 "$(ip -n nk-a route show table all proto 187 | wc -l)"
+equal "routes of ours after --cleanup" 0 "$(ip -n nk-a route show table all proto 178 | wc -l)"
 no_table || fail "the nftables table is left after --cleanup"
 equal "the foreign route" 1 "$(ip -n nk-a route show 203.0.113.0/24 | wc -l)"
