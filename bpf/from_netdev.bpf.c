@@ -34,7 +34,7 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 			return refuse(ctx, NK_DROP_UPLINK_SPOOF);
 		return nk_pass_on();
 	}
-	if (!nk_may_forward())
+	if (!nk_may_forward() || ep->flags & NK_EP_STACK)
 		return nk_pass_on();
 	nk_way_to_pod(&flow->way, ep);
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
@@ -56,7 +56,7 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 			return refuse(ctx, NK_DROP_UPLINK_SPOOF);
 		return nk_pass_on();
 	}
-	if (!nk_may_forward())
+	if (!nk_may_forward() || ep->flags & NK_EP_STACK)
 		return nk_pass_on();
 	nk_way_to_pod(&flow->way, ep);
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));

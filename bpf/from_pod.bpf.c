@@ -32,10 +32,15 @@ static __noinline int refuse_source(struct __sk_buff *ctx, bool loopback, bool u
 	return refuse(ctx, unspecified ? NK_DROP_UNSPECIFIED_SOURCE : NK_DROP_SPOOFED_SOURCE);
 }
 
-/* To the node itself, to the outside, to a group: the stack knows. */
-static __always_inline void find_way(struct nk_way *way, struct nk_endpoint *ep, struct nk_remote *remote)
+/*
+ * To the node itself, to the outside, to a group: the stack knows. Connection tracking there must see both halves of a
+ * connection or none, so a pod that needs the stack (`flags` of either end) needs it in both directions.
+ */
+static __always_inline void find_way(struct nk_way *way, __u32 flags, struct nk_endpoint *ep, struct nk_remote *remote)
 {
-	if (!nk_may_forward())
+	if (ep)
+		flags |= ep->flags;
+	if (!nk_may_forward() || flags & NK_EP_STACK)
 		nk_way_to_stack(way);
 	else if (ep)
 		nk_way_to_pod(way, ep);
@@ -49,6 +54,7 @@ static __always_inline void find_way(struct nk_way *way, struct nk_endpoint *ep,
 static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch, const struct iphdr *ip)
 {
 	struct nk_endpoint *ep;
+	__u32 flags;
 
 	nk_after_epoch(&flow->epoch);
 	ep = nk_endpoint4(&ip->saddr);
@@ -56,8 +62,9 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 		return refuse_source(ctx, nk_loopback4(ip->saddr) || nk_loopback4(ip->daddr), !ip->saddr, NK_EP_IPV4);
 	if (nk_loopback4(ip->daddr))
 		return refuse(ctx, NK_DROP_LOOPBACK);
+	flags = ep->flags;
 	ep = nk_endpoint4(&ip->daddr);
-	find_way(&flow->way, ep, ep ? NULL : nk_remote4(ip->daddr));
+	find_way(&flow->way, flags, ep, ep ? NULL : nk_remote4(ip->daddr));
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
 	return 0;
 }
@@ -65,6 +72,7 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u64 epoch, const struct ipv6hdr *ip)
 {
 	struct nk_endpoint *ep;
+	__u32 flags;
 
 	nk_after_epoch(&flow->epoch);
 	ep = nk_endpoint6(&ip->saddr);
@@ -73,8 +81,9 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 				     nk_unspecified6(&ip->saddr), NK_EP_IPV6);
 	if (nk_loopback6(&ip->daddr))
 		return refuse(ctx, NK_DROP_LOOPBACK);
+	flags = ep->flags;
 	ep = nk_endpoint6(&ip->daddr);
-	find_way(&flow->way, ep, ep ? NULL : nk_remote6(&ip->daddr));
+	find_way(&flow->way, flags, ep, ep ? NULL : nk_remote6(&ip->daddr));
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
 	return 0;
 }

@@ -9,7 +9,7 @@ namespace netkite::cni {
 
 Result<void> delete_device(netlink::Socket& host, const wire::Attachment& attachment) {
   const std::string name = wire::host_ifname(attachment);
-  if (auto deleted = netlink::delete_link(host, name); !deleted) {
+  if (auto deleted = netlink::delete_link_early(host, name); !deleted) {
     // Never Code::unavailable: that is the agent's.
     return fail(Code::io, "delete device " + name + ": " + deleted.error().message);
   }

@@ -27,6 +27,12 @@ Outcome<std::vector<Ip>> read_ips(const nlohmann::json& list, const std::string&
   return ips;
 }
 
+// Present, and neither null nor empty.
+bool has_any(const nlohmann::json* runtime, std::string_view capability) {
+  const auto* wish = runtime == nullptr ? nullptr : find(*runtime, capability);
+  return wish != nullptr && !wish->empty();
+}
+
 struct DnsKey {
   std::string_view from, to;
 };
@@ -67,6 +73,8 @@ Outcome<Wishes> read_wishes(const nlohmann::json& conf) {
     if (!ips) return tl::make_unexpected(ips.error());
     wishes.ips = std::move(*ips);
   }
+
+  wishes.stack_path = has_any(runtime, "portMappings") || has_any(runtime, "bandwidth");
 
   const auto* mac = runtime == nullptr ? nullptr : find(*runtime, "mac");
   if (mac == nullptr || (mac->is_string() && mac->get_ref<const std::string&>().empty())) return wishes;

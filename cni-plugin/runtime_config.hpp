@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a runtime wishes for one container: `runtimeConfig` (capabilities) and `args` of the network configuration, as
 // CONVENTIONS.md of the CNI project has them. portMappings and bandwidth are left to the plugins chained behind us,
-// aliases have no meaning in a network without names: all three are accepted and ignored.
+// which need the pod's packets in the node's stack; aliases have no meaning in a network without names and are ignored.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -17,6 +17,7 @@ namespace netkite::cni {
 struct Wishes {
   std::vector<Ip> ips;
   std::optional<Mac> mac;
+  bool stack_path = false;           // there are portMappings or a bandwidth
   std::string ips_field, mac_field;  // where they came from, for messages
 };
 

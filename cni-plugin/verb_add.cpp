@@ -51,7 +51,8 @@ Outcome<Request> make_request(const Call& call) {
                      .requested_mac = wishes.mac,
                      .pod_namespace = std::move(args->pod_namespace),
                      .pod_name = std::move(args->pod_name),
-                     .pod_uid = std::move(args->pod_uid)};
+                     .pod_uid = std::move(args->pod_uid),
+                     .stack_path = call.conf.wishes.stack_path};
   return request;
 }
 

@@ -79,11 +79,15 @@ void EventHub::unsubscribe(int socket) {
 
 asio::awaitable<void> EventHub::run() {
   asio::steady_timer timer(events_.get_executor());
+  bool more = false;  // then the descriptor does not become readable anew
   while (running_) {
-    const auto [error] = co_await events_.async_wait(asio::posix::stream_descriptor::wait_read, kToken);
-    if (error || !running_) co_return;
+    if (!more) {
+      const auto [error] = co_await events_.async_wait(asio::posix::stream_descriptor::wait_read, kToken);
+      if (error || !running_) co_return;
+    }
     const auto drained = datapath_.drain_events([this](const datapath::DropEvent& event) { deliver(event); });
     if (!drained) spdlog::warn("drop events: {}", drained.error().message);
+    more = drained && *drained;
     timer.expires_after(kPause);
     co_await timer.async_wait(kToken);
   }

@@ -56,7 +56,8 @@ Result<void> Agent::start() {
   auto lock = lock_instance(options_.run_dir);
   if (!lock) return tl::make_unexpected(lock.error());
   lock_ = *std::move(lock);
-  datapath::ExpediteRcu::configure(options_.datapath.expedite_rcu, options_.run_dir);
+  // The switch is the kernel's: agents with other run folders on it meet in the usual one.
+  datapath::ExpediteRcu::configure(options_.datapath.expedite_rcu, config::Options().run_dir);
   const datapath::ExpediteRcu expedite;
   if (auto opened = open_datapath(); !opened) return opened;
   if (auto forwarding = node::apply_forwarding(options_); !forwarding) return forwarding;

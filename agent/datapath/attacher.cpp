@@ -9,7 +9,7 @@
 #include <memory>
 #include <tuple>
 
-#include "common/netlink/qdisc.hpp"
+#include "common/netlink/link.hpp"
 
 namespace netkite::datapath {
 namespace {
@@ -24,17 +24,16 @@ bool is_foreign(const Chain::Entry& entry, const std::vector<Slot>& slots) {
   return std::ranges::none_of(slots, [&](const Slot& slot) { return slot.link && slot.link->id == entry.link_id; });
 }
 
-// Where a new link goes: next to another of ours, or at an end of the chain.
+// Where a new link goes: at an end of the chain, or beside a link or a program.
 struct Relation {
-  bool before = true;
-  int link_fd = -1;
+  __u32 flags = BPF_F_BEFORE;
+  int fd = 0;
 };
 
 UniqueFd create_link(const Place& place, int program_fd, const Relation& relation, std::uint64_t revision) {
   LIBBPF_OPTS(bpf_link_create_opts, options);
-  options.flags = relation.before ? BPF_F_BEFORE : BPF_F_AFTER;
-  if (relation.link_fd >= 0) options.flags |= BPF_F_LINK;
-  const auto relative = relation.link_fd >= 0 ? static_cast<__u32>(relation.link_fd) : 0U;
+  options.flags = relation.flags;
+  const auto relative = static_cast<__u32>(relation.fd);
   if (place.netkit()) {
     options.netkit.relative_fd = relative;
     options.netkit.expected_revision = revision;
@@ -45,6 +44,20 @@ UniqueFd create_link(const Place& place, int program_fd, const Relation& relatio
   return UniqueFd(bpf_link_create(program_fd, static_cast<int>(place.ifindex), attach_type(place.hook), &options));
 }
 
+// Takes our backstop out of a chain as queried, so that it counts as nobody's program. Gives its number, 0 for none.
+std::uint32_t extract_backstop(Chain& chain) {
+  const auto is_backstop = [](const Chain::Entry& entry) {
+    if (entry.link_id != 0) return false;
+    const auto info = program_info_by_id(entry.program_id);
+    return info && info->name == program_name(ProgramKind::backstop);
+  };
+  const auto found = std::ranges::find_if(chain.entries, is_backstop);
+  if (found == chain.entries.end()) return 0;
+  const auto id = found->program_id;
+  chain.entries.erase(found);
+  return id;
+}
+
 }  // namespace
 
 struct Attacher::Plan {
@@ -53,6 +66,8 @@ struct Attacher::Plan {
   std::vector<Slot> slots;
   std::vector<Link> replaced;  // users' hooks that stand in the wrong order: dropped once their successors run
   std::size_t anchor = 0;      // our program's slot, or the first
+  std::uint32_t backstop = 0;  // the number of the program that is there, 0: none
+  int backstop_fd = -1;        // once it is as it should be; the program is kept by Programs
   bool adopted = false;        // our program is there already
   bool after_hooks = false;
   bool others = false;
@@ -64,6 +79,7 @@ Result<Attacher::Plan> Attacher::plan(const Place& place) {
   auto chain = query_chain(place.ifindex, place.hook);
   if (!chain) return tl::make_unexpected(chain.error());
   plan.chain = std::move(*chain);
+  if (place.backstop) plan.backstop = extract_backstop(plan.chain);
   plan.slots = slots_of(place, context_.pins, context_.hooks);
   find_links(plan.slots, plan.chain);
   const auto ours = std::ranges::find(plan.slots, nullptr, &Slot::user);
@@ -111,10 +127,17 @@ Result<void> Attacher::put(Plan& plan, std::size_t index, Rollback& undo) {
     return restore_pin(slot, context_.pins);
   }
 
-  Relation relation{.before = context_.position == config::Position::first, .link_fd = -1};
+  Relation relation;
   if (index != plan.anchor) {
-    relation.before = index < plan.anchor;
-    relation.link_fd = plan.slots.at(relation.before ? index + 1 : index - 1).link->fd.get();
+    const bool before = index < plan.anchor;
+    relation.flags = BPF_F_LINK | (before ? BPF_F_BEFORE : BPF_F_AFTER);
+    relation.fd = plan.slots.at(before ? index + 1 : index - 1).link->fd.get();
+  } else if (context_.position == config::Position::last) {
+    if (plan.backstop_fd >= 0) {
+      relation.fd = plan.backstop_fd;
+    } else {
+      relation.flags = BPF_F_AFTER;
+    }
   }
   auto fd = create_link(plan.place, program->fd.get(), relation, plan.chain.revision);
   if (!fd.valid()) return fail_errno(errno, "attach " + describe(plan.place, slot));
@@ -143,15 +166,26 @@ Result<void> Attacher::apply(Plan& plan, Rollback& undo) {
   return {};
 }
 
-Result<void> Attacher::put_backstop(const Place& place, bool after_hooks) {
-  auto program = context_.programs.get({.kind = ProgramKind::backstop, .netkit = false, .after_hooks = after_hooks});
+Result<void> Attacher::put_backstop(Plan& plan) {
+  auto program =
+      context_.programs.get({.kind = ProgramKind::backstop, .netkit = false, .after_hooks = plan.after_hooks});
   if (!program) return tl::make_unexpected(program.error());
-  auto done = netlink::add_clsact(socket_, place.ifindex);
-  if (done) {
-    done = netlink::add_bpf_filter(socket_, place.ifindex, place.hook == Hook::tcx_ingress, (*program)->fd.get(),
-                                   (*program)->info.name);
+  plan.backstop_fd = (*program)->fd.get();
+  if (plan.backstop == (*program)->info.id) return {};
+  LIBBPF_OPTS(bpf_prog_attach_opts, options, .flags = BPF_F_AFTER, .expected_revision = plan.chain.revision);
+  UniqueFd old;
+  if (plan.backstop != 0) {
+    old.reset(bpf_prog_get_fd_by_id(plan.backstop));
+    options.flags = BPF_F_REPLACE;
+    options.replace_prog_fd = old.get();
   }
-  return done ? done : wrap(done.error(), "backstop on " + place.ifname);
+  if (bpf_prog_attach_opts(plan.backstop_fd, static_cast<int>(plan.place.ifindex), attach_type(plan.place.hook),
+                           &options) != 0) {
+    return fail_errno(errno, "attach the backstop on " + plan.place.ifname);
+  }
+  plan.backstop = (*program)->info.id;
+  if (plan.chain.revision != 0) ++plan.chain.revision;
+  return {};
 }
 
 Result<Attacher::Outcome> Attacher::attach(const Place& place, Rollback& undo) {
@@ -161,9 +195,9 @@ Result<Attacher::Outcome> Attacher::attach(const Place& place, Rollback& undo) {
     // The backstop that lets accepted packets through must be there before the program that counts on it, and go after.
     const bool backstop_first = !now->adopted || now->after_hooks;
     Result<void> done;
-    if (place.backstop && backstop_first) done = put_backstop(place, now->after_hooks);
+    if (place.backstop && backstop_first) done = put_backstop(*now);
     if (done) done = apply(*now, undo);
-    if (done && place.backstop && !backstop_first) done = put_backstop(place, now->after_hooks);
+    if (done && place.backstop && !backstop_first) done = put_backstop(*now);
     if (done) return Outcome{.others = now->others};
     if (done.error().os_error != ESTALE || attempt + 1 == kAttempts) return tl::make_unexpected(done.error());
   }
@@ -188,6 +222,9 @@ void Attacher::detach(const Place& place) {
 Result<void> Attacher::verify(const Place& place) {
   auto chain = query_chain(place.ifindex, place.hook);
   if (!chain) return tl::make_unexpected(chain.error());
+  if (place.backstop && extract_backstop(*chain) == 0) {
+    return fail(Code::not_found, "no backstop on " + place.ifname + " (" + std::string(to_string(place.hook)) + ")");
+  }
   for (const auto& slot : slots_of(place, context_.pins, context_.hooks)) {
     const auto fd = open_pin(slot.pin);
     const auto info = fd ? link_info(fd->get()) : tl::make_unexpected(fd.error());

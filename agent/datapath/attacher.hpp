@@ -36,7 +36,7 @@ class Attacher {
   [[nodiscard]] Result<Plan> plan(const Place& place);
   [[nodiscard]] Result<void> apply(Plan& plan, Rollback& undo);
   [[nodiscard]] Result<void> put(Plan& plan, std::size_t index, Rollback& undo);
-  [[nodiscard]] Result<void> put_backstop(const Place& place, bool after_hooks);
+  [[nodiscard]] Result<void> put_backstop(Plan& plan);
 
   Context context_;
   netlink::Socket socket_;

@@ -24,7 +24,8 @@ struct EndpointDevice {
   std::uint32_t host_ifindex = 0;
   wire::DeviceMode mode = wire::DeviceMode::netkit;
   std::vector<Ip> addresses;
-  Mac pod_mac, host_mac;  // L2 modes; zero otherwise
+  Mac pod_mac, host_mac;    // L2 modes; zero otherwise
+  bool stack_path = false;  // its packets take the node's stack, where others rewrite or queue them
 };
 
 // The way to another node: one prefix (its pods, or its own address as /32 or /128).
@@ -114,7 +115,8 @@ class Datapath {
 
   // Drop events: epoll descriptor to wait on, drain, and the switch that makes programs write them.
   [[nodiscard]] virtual int event_fd() const = 0;
-  [[nodiscard]] virtual Result<void> drain_events(const std::function<void(const DropEvent&)>& each) = 0;
+  // A bounded number of them, so that a flood of refusals never keeps the agent from its work. True: there are more.
+  [[nodiscard]] virtual Result<bool> drain_events(const std::function<void(const DropEvent&)>& each) = 0;
   [[nodiscard]] virtual Result<void> set_monitor(bool on) = 0;
 
   // "embedded" or "clang <version>": where the running programs came from.
@@ -126,11 +128,12 @@ class Datapath {
 };
 
 // While one of these lives, RCU grace periods are expedited: an attach waits 0.1 ms under RTNL instead of 16.
-// Reference-counted in the process; the former value is noted in `run_dir` and restored, after a crash too.
+// Reference-counted in the process and, by a record in `folder`, among all agents that were given the same one. After a
+// crash the next of them takes back what was left. One more expedites for the kernel, so others' values stay in place.
 class ExpediteRcu {
  public:
-  static void configure(bool enabled, std::string run_dir);  // at start, once; restores what a crash left
-  [[nodiscard]] static std::string state();                  // one word for `status`: "on", "idle", "off", "read-only"
+  static void configure(bool enabled, const std::string& folder);  // at start, once
+  [[nodiscard]] static std::string state();  // one word for `status`: "on", "idle", "off", "read-only"
   ExpediteRcu();
   ~ExpediteRcu();
   ExpediteRcu(ExpediteRcu&&) noexcept;

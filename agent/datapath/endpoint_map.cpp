@@ -13,8 +13,9 @@ nk_endpoint entry_of(const EndpointDevice& device) {
   nk_endpoint entry{};
   entry.ifindex = device.host_ifindex;
   entry.endpoint_id = device.id;
+  if (device.stack_path) entry.flags |= NK_EP_STACK;
   if (device.mode == wire::DeviceMode::netkit) return entry;
-  entry.flags = NK_EP_L2;
+  entry.flags |= NK_EP_L2;
   std::ranges::copy(device.pod_mac.bytes, entry.pod_mac);
   std::ranges::copy(device.host_mac.bytes, entry.host_mac);
   return entry;

@@ -45,14 +45,7 @@ std::string protocol_name(std::uint8_t protocol) {
   }
 }
 
-int on_sample(void* context, void* data, std::size_t size) {
-  const auto* each = *static_cast<const std::function<void(const DropEvent&)>**>(context);
-  if (each == nullptr || size < sizeof(nk_event)) return 0;
-  nk_event raw{};
-  std::memcpy(&raw, data, sizeof(raw));
-  (*each)(to_event(raw));
-  return 0;
-}
+constexpr int kEnough = -ECANCELED;  // ends a reading after this event
 
 }  // namespace
 
@@ -77,6 +70,16 @@ DropEvent to_event(const nk_event& raw) {
 
 void Events::Free::operator()(ring_buffer* buffer) const { ring_buffer__free(buffer); }
 
+int Events::on_sample(void* context, void* data, std::size_t size) {
+  auto& reader = *static_cast<Reader*>(context);
+  if (size >= sizeof(nk_event)) {
+    nk_event raw{};
+    std::memcpy(&raw, data, sizeof(raw));
+    (*reader.each)(to_event(raw));
+  }
+  return --reader.left == 0 ? kEnough : 0;
+}
+
 Result<Events> Events::open(const MapStore& maps) {
   auto control = TypedMap<std::uint32_t, nk_control>::open(maps, kControl);
   if (!control) return tl::make_unexpected(control.error());
@@ -84,8 +87,8 @@ Result<Events> Events::open(const MapStore& maps) {
   if (!buffer) return fail(Code::not_found, "no map " + std::string(kEvents));
   Events events;
   events.control_ = std::move(*control);
-  events.each_ = std::make_unique<const Each*>(nullptr);
-  events.buffer_.reset(ring_buffer__new(buffer->fd, on_sample, events.each_.get(), nullptr));
+  events.reader_ = std::make_unique<Reader>();
+  events.buffer_.reset(ring_buffer__new(buffer->fd, on_sample, events.reader_.get(), nullptr));
   if (!events.buffer_) return fail_errno(errno, "map the event buffer");
   if (auto off = events.set_monitor(false); !off) return tl::make_unexpected(off.error());
   return events;
@@ -93,12 +96,11 @@ Result<Events> Events::open(const MapStore& maps) {
 
 int Events::fd() const { return ring_buffer__epoll_fd(buffer_.get()); }
 
-Result<void> Events::drain(const Each& each) {
-  *each_ = &each;
+Result<bool> Events::drain(const Each& each, std::size_t at_most) {
+  *reader_ = {.each = &each, .left = at_most};
   const int count = ring_buffer__consume(buffer_.get());
-  *each_ = nullptr;
-  if (count < 0) return fail_errno(-count, "read the event buffer");
-  return {};
+  if (count < 0 && count != kEnough) return fail_errno(-count, "read the event buffer");
+  return count == kEnough;
 }
 
 Result<void> Events::set_monitor(bool on) { return control_.update(0, nk_control{.monitor = on ? 1U : 0U, .pad = 0}); }

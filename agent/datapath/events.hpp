@@ -19,7 +19,8 @@ class Events {
   [[nodiscard]] static Result<Events> open(const MapStore& maps);
 
   [[nodiscard]] int fd() const;  // for epoll
-  [[nodiscard]] Result<void> drain(const std::function<void(const DropEvent&)>& each);
+  // At most `at_most` events. True: there are more.
+  [[nodiscard]] Result<bool> drain(const std::function<void(const DropEvent&)>& each, std::size_t at_most = 1024);
   [[nodiscard]] Result<void> set_monitor(bool on);
 
  private:
@@ -29,7 +30,14 @@ class Events {
   using Each = std::function<void(const DropEvent&)>;
 
   TypedMap<std::uint32_t, nk_control> control_;
-  std::unique_ptr<const Each*> each_;  // the callback of the drain() that runs; at a fixed address for libbpf
+  // What the drain() that runs wants; at a fixed address for libbpf.
+  struct Reader {
+    const Each* each = nullptr;
+    std::size_t left = 0;
+  };
+  static int on_sample(void* context, void* data, std::size_t size);
+
+  std::unique_ptr<Reader> reader_;
   std::unique_ptr<ring_buffer, Free> buffer_;
 };
 

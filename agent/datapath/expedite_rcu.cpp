@@ -3,13 +3,12 @@
 // restore, so that several agents on one kernel, and an administrator who set it, do not undo each other.
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <filesystem>
-#include <fstream>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -22,14 +21,13 @@ namespace netkite::datapath {
 namespace {
 
 constexpr const char* kSwitch = "/sys/kernel/rcu_expedited";
-// sysfs has one inode for each network namespace, so the agents of one kernel meet at a file instead.
-constexpr const char* kLock = "/run/lock/netkite-rcu";
 
 struct State {
   std::mutex mutex;
-  bool enabled = false, writable = true, raised = false;
+  bool enabled = false, writable = true;
   int holders = 0;
-  std::string note;
+  std::string record;
+  UniqueFd held;  // the record, locked, while the switch is up for us
 };
 
 State& shared_state() {
@@ -37,56 +35,59 @@ State& shared_state() {
   return instance;
 }
 
-std::optional<int> read_switch() {
-  const UniqueFd fd(::open(kSwitch, O_RDONLY | O_CLOEXEC));
+// False when the switch cannot be read or written.
+bool add_to_switch(int difference) {
+  const UniqueFd fd(::open(kSwitch, O_RDWR | O_CLOEXEC));
   std::array<char, 16> text{};
-  const auto length = fd.valid() ? ::read(fd.get(), text.data(), text.size()) : -1;
+  const auto length = fd.valid() ? ::pread(fd.get(), text.data(), text.size(), 0) : -1;
   int value = 0;
-  if (length <= 0 || std::from_chars(text.data(), text.data() + length, value).ec != std::errc()) return std::nullopt;
-  return value;
+  if (length <= 0 || std::from_chars(text.data(), text.data() + length, value).ec != std::errc()) return false;
+  const auto sum = std::to_string(std::max(value + difference, 0)) + "\n";
+  return ::pwrite(fd.get(), sum.data(), sum.size(), 0) > 0;
 }
 
-// Adds to the switch, never below 0. Gives the former value, nothing when the file cannot be written.
-std::optional<int> add_to_switch(int difference) {
-  const UniqueFd lock(::open(kLock, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (lock.valid()) ::flock(lock.get(), LOCK_EX);  // without the folder: one agent on this kernel, no need
-  const auto before = read_switch();
-  const UniqueFd fd(::open(kSwitch, O_WRONLY | O_CLOEXEC));
-  if (!before || !fd.valid()) return std::nullopt;
-  const auto text = std::to_string(std::max(*before + difference, 0));
-  if (::write(fd.get(), text.data(), text.size()) < 0) return std::nullopt;
-  return before;
+// The record has a byte while the switch is up, and is locked by everybody who wants it up: a byte without a lock is
+// what a crash has left.
+bool recorded(const UniqueFd& record) {
+  struct stat status{};
+  return ::fstat(record.get(), &status) == 0 && status.st_size > 0;
+}
+bool alone(const UniqueFd& record) { return ::flock(record.get(), LOCK_EX | LOCK_NB) == 0; }
+
+void lower(const UniqueFd& record) {
+  if (!alone(record) || !recorded(record)) return;
+  add_to_switch(-1);
+  std::ignore = ::ftruncate(record.get(), 0);
 }
 
-// The note is there before the switch is raised, or it is not raised: a crash never leaves it up for good.
-void raise(State& shared) {
-  std::ofstream note(shared.note);
-  note << read_switch().value_or(0) << '\n';
-  note.close();
-  if (!note) return;
-  shared.raised = add_to_switch(1).has_value();
-  shared.writable = shared.raised;
-  if (!shared.raised) ::unlink(shared.note.c_str());
-}
-
-void lower(State& shared) {
-  if (shared.raised) add_to_switch(-1);
-  shared.raised = false;
-  ::unlink(shared.note.c_str());
+// The record is written before the switch is raised, or it is not raised: a crash never leaves it up for good.
+UniqueFd raise(const std::string& path) {
+  UniqueFd record(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!record.valid()) return {};
+  while (true) {
+    if (alone(record) && !recorded(record)) {
+      if (::pwrite(record.get(), "1", 1, 0) != 1) return {};
+      if (!add_to_switch(1)) {
+        std::ignore = ::ftruncate(record.get(), 0);
+        return {};
+      }
+    }
+    // Somebody else may lower it before this lock is ours: then once more.
+    if (::flock(record.get(), LOCK_SH) != 0) return {};
+    if (recorded(record)) return record;
+  }
 }
 
 }  // namespace
 
-void ExpediteRcu::configure(bool enabled, std::string run_dir) {
+void ExpediteRcu::configure(bool enabled, const std::string& folder) {
   auto& shared = shared_state();
   const std::lock_guard guard(shared.mutex);
   shared.enabled = enabled;
-  shared.note = std::move(run_dir) + "/rcu_expedited.saved";
-  std::error_code problem;
-  if (std::filesystem::exists(shared.note, problem)) {
-    add_to_switch(-1);
-    ::unlink(shared.note.c_str());
-  }
+  shared.record = folder + "/rcu_expedited";
+  ::mkdir(folder.c_str(), 0700);
+  const UniqueFd left(::open(shared.record.c_str(), O_RDWR | O_CLOEXEC));
+  if (left.valid()) lower(left);
   shared.writable = ::access(kSwitch, W_OK) == 0;
 }
 
@@ -95,21 +96,25 @@ std::string ExpediteRcu::state() {
   const std::lock_guard guard(shared.mutex);
   if (!shared.enabled) return "off";
   if (!shared.writable) return "read-only";
-  return shared.raised ? "on" : "idle";
+  return shared.held.valid() ? "on" : "idle";
 }
 
 ExpediteRcu::ExpediteRcu() {
   auto& shared = shared_state();
   const std::lock_guard guard(shared.mutex);
   holds_ = true;
-  if (shared.holders++ == 0 && shared.enabled) raise(shared);
+  if (shared.holders++ > 0 || !shared.enabled) return;
+  shared.held = raise(shared.record);
+  shared.writable = shared.held.valid();
 }
 
 ExpediteRcu::~ExpediteRcu() {
   if (!holds_) return;
   auto& shared = shared_state();
   const std::lock_guard guard(shared.mutex);
-  if (--shared.holders == 0 && shared.raised) lower(shared);
+  if (--shared.holders > 0 || !shared.held.valid()) return;
+  lower(shared.held);
+  shared.held = {};
 }
 
 ExpediteRcu::ExpediteRcu(ExpediteRcu&& other) noexcept : holds_(std::exchange(other.holds_, false)) {}

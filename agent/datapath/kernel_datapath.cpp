@@ -17,7 +17,8 @@ KernelDatapath::PodPlaces KernelDatapath::places_of(const EndpointDevice& device
                  .ours = kind,
                  .point = point,
                  .backstop = veth,
-                 .after_hooks = false};
+                 // PASS would skip the filters of queueing disciplines.
+                 .after_hooks = veth && device.stack_path};
   };
   return {
       .from = place(veth ? Hook::tcx_ingress : Hook::netkit_peer, ProgramKind::from_pod, config::HookPoint::pod_egress),
@@ -176,7 +177,7 @@ Result<std::vector<ProgramReport>> KernelDatapath::programs() {
 
 int KernelDatapath::event_fd() const { return events_.fd(); }
 
-Result<void> KernelDatapath::drain_events(const std::function<void(const DropEvent&)>& each) {
+Result<bool> KernelDatapath::drain_events(const std::function<void(const DropEvent&)>& each) {
   return events_.drain(each);
 }
 

@@ -34,7 +34,7 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<std::vector<MapReport>> maps() override;
   [[nodiscard]] Result<std::vector<ProgramReport>> programs() override;
   [[nodiscard]] int event_fd() const override;
-  [[nodiscard]] Result<void> drain_events(const std::function<void(const DropEvent&)>& each) override;
+  [[nodiscard]] Result<bool> drain_events(const std::function<void(const DropEvent&)>& each) override;
   [[nodiscard]] Result<void> set_monitor(bool on) override;
   [[nodiscard]] std::string program_origin() const override;
   [[nodiscard]] std::vector<std::string> problems() const override;

@@ -21,7 +21,7 @@ struct Place {
   Hook hook = Hook::tcx_ingress;
   std::optional<ProgramKind> ours;  // none: users' hooks only
   config::HookPoint point = config::HookPoint::pod_egress;
-  bool backstop = false;     // veth: a filter behind our program drops what no program of ours accepted
+  bool backstop = false;     // veth: a program behind ours drops what no program of ours accepted
   bool after_hooks = false;  // our program must leave forwarding to the stack, whatever stands behind it here
   [[nodiscard]] bool netkit() const { return hook == Hook::netkit_peer || hook == Hook::netkit_primary; }
 };

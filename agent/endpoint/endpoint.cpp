@@ -75,6 +75,7 @@ Json to_json(const Endpoint& endpoint) {
       {"host_mac", endpoint.host_mac.to_string()},
       {"netns", {{"device", endpoint.netns.device}, {"inode", endpoint.netns.inode}, {"path", endpoint.netns_path}}},
       {"pod", {{"namespace", endpoint.pod_namespace}, {"name", endpoint.pod_name}, {"uid", endpoint.pod_uid}}},
+      {"stack_path", endpoint.stack_path},
   };
 }
 
@@ -94,6 +95,7 @@ Result<Endpoint> from_json(const Json& json) {
     pod.at("namespace").get_to(endpoint.pod_namespace);
     pod.at("name").get_to(endpoint.pod_name);
     pod.at("uid").get_to(endpoint.pod_uid);
+    json.at("stack_path").get_to(endpoint.stack_path);
   } catch (const Json::exception& error) {
     return fail(Code::invalid, error.what());
   }
@@ -109,6 +111,7 @@ datapath::EndpointDevice device_of(const Endpoint& endpoint) {
       .addresses = endpoint.addresses,
       .pod_mac = endpoint.pod_mac,
       .host_mac = endpoint.host_mac,
+      .stack_path = endpoint.stack_path,
   };
 }
 

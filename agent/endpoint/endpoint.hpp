@@ -32,6 +32,7 @@ struct Endpoint {
   netlink::NetnsId netns;
   std::string netns_path;
   std::string pod_namespace, pod_name, pod_uid;
+  bool stack_path = false;  // plugins behind ours work on its packets in the node's stack
 };
 
 [[nodiscard]] std::string_view to_string(State state);

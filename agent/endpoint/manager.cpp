@@ -137,6 +137,7 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
       .pod_namespace = request.pod_namespace,
       .pod_name = request.pod_name,
       .pod_uid = request.pod_uid,
+      .stack_path = request.stack_path,
   };
   if (device_ != wire::DeviceMode::netkit) {
     endpoint.pod_mac = request.requested_mac.value_or(Mac::derived(endpoint.host_ifname + "pod"));

@@ -46,11 +46,13 @@ enum nk_hook {
 #define NK_EP_L2   (1U << 0) /* the device wants a destination MAC: veth and netkit in L2 mode */
 #define NK_EP_IPV4 (1U << 1) /* in nk_device.flags: the pod has an IPv4 address */
 #define NK_EP_IPV6 (1U << 2) /* in nk_device.flags: the pod has an IPv6 address */
+/* All of the pod's packets take the node's stack: somebody rewrites or queues them there. */
+#define NK_EP_STACK (1U << 3)
 
 /* nk_ep4_v1, nk_ep6_v1: a local pod's address. The two MACs lie as in an Ethernet header: one copy writes both. */
 struct nk_endpoint {
 	__u32 ifindex;	   /* the host end: the only device that may send from this address */
-	__u32 flags;	   /* NK_EP_L2 */
+	__u32 flags;	   /* NK_EP_L2 | NK_EP_STACK */
 	__u8 pod_mac[6];   /* L2 only, else zero */
 	__u8 host_mac[6];  /* L2 only, else zero */
 	__u32 endpoint_id; /* the agent's number for the pod, in events */

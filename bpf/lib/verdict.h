@@ -3,8 +3,8 @@
  * How our programs let a packet go on. Netkit and tcx use the same numbers (NETKIT_PASS = TCX_PASS, ...).
  *
  * Without programs behind ours we answer PASS, which ends the chain. With them we answer NEXT: they see every packet
- * that we accepted, and nothing else. On veth NEXT also leads to the backstop, a filter that drops what no program of
- * ours accepted. skb->tc_index tells it, mixed with the device, so an acceptance on one device says nothing on another.
+ * that we accepted, and nothing else. On veth NEXT also leads to the backstop, which drops what no program of ours
+ * accepted. skb->tc_index tells it, mixed with the device, so an acceptance on one device says nothing on another.
  * Not skb->cb: there a pod's source-route option shines through. Who may attach filters in the pod (CAP_NET_ADMIN) can
  * forge tc_index as well, so a backstop without programs to wait for (after_hooks 0) believes nobody.
  */
@@ -24,6 +24,15 @@ static __always_inline int nk_accept(struct __sk_buff *ctx)
 		return TCX_PASS;
 	if (!nk_config.netkit)
 		ctx->tc_index = nk_accepted_word(ctx);
+	return TCX_NEXT;
+}
+
+/* Behind our program on veth: what it accepted goes on, what it has not seen does not. */
+static __always_inline int nk_only_accepted(struct __sk_buff *ctx)
+{
+	if (!nk_config.after_hooks || ctx->tc_index != nk_accepted_word(ctx))
+		return TCX_DROP;
+	ctx->tc_index = 0;
 	return TCX_NEXT;
 }
 

@@ -34,6 +34,8 @@ const std::vector<Case>& not_ours() {
       {"for a pod, from outside: connection tracking has to see it",
        frame(Ip4{.from = "198.51.100.1", .to = "10.0.0.1"}), kNext},
       {"for a pod, from outside, IPv6", frame(Ip6{.from = "2001:db8:1::1", .to = "fd00::1"}), kNext},
+      {"for a pod that needs the stack", frame(Ip4{.from = "10.0.9.7", .to = "10.0.0.4"}), kNext},
+      {"for a pod that needs the stack, IPv6", frame(Ip6{.from = "fd00:0:0:9::7", .to = "fd00::4"}), kNext},
       {"the last hop", frame(Ip4{.from = "10.0.9.7", .to = "10.0.0.1", .ttl = 1}), kNext},
       {"the last hop, IPv6", frame(Ip6{.from = "fd00:0:0:9::7", .to = "fd00::1", .hops = 1}), kNext},
       {"options", frame(Ip4{.from = "10.0.9.7", .to = "10.0.0.1", .options = {1, 1, 1, 0}}), kNext},

@@ -216,6 +216,18 @@ TEST(FromPod, TruncatedBehindTheAddresses) {
   check(node.program, Case{"the IPv6 header alone", whole6, kRedirect, 0, forwarded(whole6, kPodMac, kHostMac)});
 }
 
+// Whoever rewrites a pod's packets in the stack must see both directions there.
+TEST(FromPod, LeavesPodsThatNeedTheStackToIt) {
+  const FromPod node(kNetkit);
+  check(node.program,
+        {{"to one", frame(Ip4{.to = "10.0.0.4"}), kPass},
+         {"to one, IPv6", frame(Ip6{.to = "fd00::4"}), kPass},
+         {"from one to a pod", frame(Ip4{.from = "10.0.0.5"}), kPass},
+         {"from one to a pod, IPv6", frame(Ip6{.from = "fd00::5"}), kPass},
+         {"from one to another node", frame(Ip4{.from = "10.0.0.5", .to = "10.0.9.7"}), kPass},
+         {"from one to another node, IPv6", frame(Ip6{.from = "fd00::5", .to = "fd00:0:0:9::7"}), kPass}});
+}
+
 TEST(FromPod, AcceptsInsteadOfForwarding) {
   const std::vector<Bytes> frames = {frame(Ip4{}), frame(Ip4{.to = "10.0.9.7"}), frame(Ip6{}),
                                      frame(Ip6{.to = "fd00:0:0:9::7"})};

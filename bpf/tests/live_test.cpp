@@ -58,7 +58,7 @@ TEST_F(Live, BackstopAloneDrops) {
   for (const auto& config : {kVeth, kVethHooks}) {
     const Backstop last(config);
     VethLab lab;
-    lab.attach_filter(last.program.fd());
+    lab.attach_backstop(last.program.fd());
     EXPECT_FALSE(lab.reaches_host());
     EXPECT_FALSE(lab.reaches_pod());
   }
@@ -67,7 +67,7 @@ TEST_F(Live, BackstopAloneDrops) {
 TEST_F(Live, OurProgramsEndTheChain) {
   const Backstop last(kVeth);
   attach_ours(kVeth);
-  lab_.attach_filter(last.program.fd());
+  lab_.attach_backstop(last.program.fd());
   expect_passes(true);
 }
 
@@ -75,28 +75,28 @@ TEST_F(Live, AcceptedPacketsPassProgramsBehindOurs) {
   const Backstop last(kVethHooks);
   attach_ours(kVethHooks);
   attach_foreign(0);
-  lab_.attach_filter(last.program.fd());
+  lab_.attach_backstop(last.program.fd());
   expect_passes(true);
 }
 
 TEST_F(Live, AForeignProgramAloneIsNoAcceptance) {
   const Backstop last(kVethHooks);
   attach_foreign(0);
-  lab_.attach_filter(last.program.fd());
+  lab_.attach_backstop(last.program.fd());
   expect_passes(false);
 }
 
 TEST_F(Live, AnotherDevicesAcceptanceIsNone) {
   const Backstop last(kVethHooks);
   attach_foreign(static_cast<std::uint16_t>(NK_ACCEPTED_COOKIE ^ (lab_.host() + 1)));
-  lab_.attach_filter(last.program.fd());
+  lab_.attach_backstop(last.program.fd());
   expect_passes(false);
 }
 
 TEST_F(Live, WithoutProgramsBehindOursNothingGetsByTheBackstop) {
   const Backstop last(kVeth);
   attach_foreign(static_cast<std::uint16_t>(NK_ACCEPTED_COOKIE ^ lab_.host()));
-  lab_.attach_filter(last.program.fd());
+  lab_.attach_backstop(last.program.fd());
   expect_passes(false);
 }
 

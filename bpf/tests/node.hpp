@@ -36,10 +36,14 @@ inline void furnish(const Program& program) {
                        .host_mac = {2, 0, 0, 0, 0, 2},
                        .endpoint_id = 43};
   const nk_endpoint l3{.ifindex = kL3Device, .flags = 0, .pod_mac = {}, .host_mac = {}, .endpoint_id = 44};
+  nk_endpoint own_on_stack = own, on_stack = l3;
+  own_on_stack.flags = on_stack.flags = NK_EP_STACK;
   for (const auto* prefix : {"10.0.0.", "fd00::"}) {
     program.add_endpoint(std::string(prefix) + "1", own);
     program.add_endpoint(std::string(prefix) + "2", l2);
     program.add_endpoint(std::string(prefix) + "3", l3);
+    program.add_endpoint(std::string(prefix) + "4", on_stack);
+    program.add_endpoint(std::string(prefix) + "5", own_on_stack);
   }
   program.set_device(kDevice, {.flags = NK_EP_IPV4 | NK_EP_IPV6, .endpoint_id = kEndpointId});
   if (program.map("nk_remote4_v1") < 0) return;

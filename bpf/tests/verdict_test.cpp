@@ -44,7 +44,7 @@ TEST(Verdicts, OfTheOthers) {
   EXPECT_EQ(verdicts<from_netdev>(kNetkitHooks), (Verdicts{kNext, kDrop}));
   EXPECT_EQ(verdicts<xdp_prefilter>(nk_config{}), (Verdicts{1, 2}));
   EXPECT_EQ(verdicts<backstop>(kVeth), (Verdicts{kDrop}));
-  EXPECT_EQ(verdicts<backstop>(kVethHooks), (Verdicts{kPass, kDrop}));
+  EXPECT_EQ(verdicts<backstop>(kVethHooks), (Verdicts{kNext, kDrop}));
 }
 
 bpf_insn insn(int code, std::uint8_t dst, std::uint8_t src, std::int16_t off, std::int32_t imm) {

@@ -113,14 +113,10 @@ void VethLab::attach_ingress(int program) { attach(program, BPF_TCX_INGRESS); }
 
 void VethLab::attach_egress(int program) { attach(program, BPF_TCX_EGRESS); }
 
-void VethLab::attach_filter(int program) {
-  LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(host_),
-              .attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
-  require(bpf_tc_hook_create(&hook) == 0, "clsact");
-  for (const auto point : {BPF_TC_INGRESS, BPF_TC_EGRESS}) {
-    hook.attach_point = point;
-    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program);
-    require(bpf_tc_attach(&hook, &options) == 0, "filter");
+void VethLab::attach_backstop(int program) {
+  for (const auto type : {BPF_TCX_INGRESS, BPF_TCX_EGRESS}) {
+    LIBBPF_OPTS(bpf_prog_attach_opts, options, .flags = BPF_F_AFTER);
+    require(bpf_prog_attach_opts(program, static_cast<int>(host_), type, &options) == 0, "backstop");
   }
 }
 

@@ -23,7 +23,7 @@ class VethLab {
   // On host0. The links live as long as the lab; later ones run behind earlier ones.
   void attach_ingress(int program);
   void attach_egress(int program);
-  void attach_filter(int program);  // clsact, direct action, both ways
+  void attach_backstop(int program);  // both ways, at the end and without a link
 
   void send_from_pod(const Bytes& frame) const;
   [[nodiscard]] bool reaches_host() const;  // a UDP packet 10.0.0.1 -> 192.0.2.1, sent by the pod

@@ -72,6 +72,20 @@ TEST(NetConf, WantedAddresses) {
   EXPECT_EQ(wishes.mac->to_string(), "02:00:00:00:00:07");
 }
 
+TEST(NetConf, PluginsBehindUsNeedTheStack) {
+  json conf = minimal();
+  EXPECT_FALSE(read(conf)->wishes.stack_path);
+  for (const char* nothing : {R"({"portMappings": null})", R"({"portMappings": []})", R"({"bandwidth": {}})"}) {
+    conf["runtimeConfig"] = json::parse(nothing);
+    EXPECT_FALSE(read(conf)->wishes.stack_path) << nothing;
+  }
+  for (const char* wish : {R"({"portMappings": [{"hostPort": 80, "containerPort": 80, "protocol": "tcp"}]})",
+                           R"({"bandwidth": {"ingressRate": 1000, "ingressBurst": 1000}})"}) {
+    conf["runtimeConfig"] = json::parse(wish);
+    EXPECT_TRUE(read(conf)->wishes.stack_path) << wish;
+  }
+}
+
 TEST(NetConf, DnsOfTheRuntimeOverridesKeyByKey) {
   json conf = minimal();
   conf["dns"] = {{"nameservers", {"10.0.0.1"}}, {"domain", "a.example"}, {"search", {"x.example"}}};

@@ -28,10 +28,16 @@ Result<Link> get(Socket& socket, const Message& message, const std::string& what
   return *std::move(link);
 }
 
-Result<void> remove(Socket& socket, const Message& message, const std::string& what) {
-  auto removed = socket.request(message, what);
+Result<void> gone_is_fine(Result<void> removed) {
   if (!removed && removed.error().code == Code::not_found) return {};
   return removed;
+}
+
+Message deletion(const std::string& name) {
+  Message message(RTM_DELLINK, 0);
+  message.header(header_for(0));
+  message.put_string(IFLA_IFNAME, name);
+  return message;
 }
 
 void parse_netkit(const Attributes& data, Link& link) {
@@ -132,16 +138,17 @@ Result<void> change_link(Socket& socket, std::uint32_t index, const LinkChange& 
 }
 
 Result<void> delete_link(Socket& socket, const std::string& name) {
-  Message message(RTM_DELLINK, 0);
-  message.header(header_for(0));
-  message.put_string(IFLA_IFNAME, name);
-  return remove(socket, message, "delete device " + name);
+  return gone_is_fine(socket.request(deletion(name), "delete device " + name));
+}
+
+Result<void> delete_link_early(Socket& socket, const std::string& name) {
+  return gone_is_fine(socket.request_early(deletion(name), "delete device " + name));
 }
 
 Result<void> delete_link(Socket& socket, std::uint32_t index) {
   Message message(RTM_DELLINK, 0);
   message.header(header_for(index));
-  return remove(socket, message, "delete device " + std::to_string(index));
+  return gone_is_fine(socket.request(message, "delete device " + std::to_string(index)));
 }
 
 }  // namespace netkite::netlink

@@ -55,6 +55,9 @@ struct LinkChange {
 // Deleting what is gone already succeeds. Deleting one end of a pair deletes both.
 [[nodiscard]] Result<void> delete_link(Socket& socket, const std::string& name);
 [[nodiscard]] Result<void> delete_link(Socket& socket, std::uint32_t index);
+// The same, back as soon as the device has left its namespace: the kernel frees it a grace period of RCU later, some
+// 20 ms, in a child process. See Socket::request_early.
+[[nodiscard]] Result<void> delete_link_early(Socket& socket, const std::string& name);
 
 // For tests of RTNLGRP_LINK listeners and for callers that read messages themselves.
 [[nodiscard]] std::optional<Link> parse_link(const nlmsghdr& message);

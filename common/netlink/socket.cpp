@@ -4,7 +4,10 @@
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +15,7 @@
 #include <span>
 #include <utility>
 
+#include "common/base/unique_fd.hpp"
 #include "common/netlink/attributes.hpp"
 #include "common/netlink/netns.hpp"
 
@@ -67,6 +71,7 @@ struct Answers {
   std::uint32_t sequence;
   std::string_view what;
   const std::function<void(const nlmsghdr&)>& each;
+  bool first_is_enough = false;
   bool interrupted = false;
 
   // One datagram, which holds any number of messages.
@@ -87,13 +92,40 @@ struct Answers {
     if (message.nlmsg_type == NLMSG_ERROR) return acknowledged(message, what);
     if (message.nlmsg_type != NLMSG_DONE) {
       each(message);
-      return Step::more;
+      return first_is_enough ? Step::done : Step::more;
     }
     auto step = dump_ended(message, what);
     if (step && interrupted) return ended(-EINTR, what, "changed while it was read");
     return step;
   }
 };
+
+Result<void> read_answers(int fd, Answers answers) {
+  alignas(nlmsghdr) std::array<std::byte, kReceiveBuffer> buffer;
+  for (;;) {
+    auto received = receive(fd, buffer, answers.what);
+    if (!received) return tl::make_unexpected(std::move(received.error()));
+    auto step = answers.take({buffer.data(), *received});
+    if (!step) return tl::make_unexpected(std::move(step.error()));
+    if (*step == Step::done) return {};
+  }
+}
+
+// Until there is something to read. A child that ended before it sent anything is an error.
+Result<void> wait_for_answer(int fd, pid_t child, std::string_view what) {
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));  // glibc's has no C++ linkage
+  if (!process.valid()) return fail_errno(errno, std::string(what) + ": follow the child");
+  std::array<pollfd, 2> wanted{
+      {{.fd = fd, .events = POLLIN, .revents = 0}, {.fd = process.get(), .events = POLLIN, .revents = 0}}};
+  while (::poll(wanted.data(), wanted.size(), -1) < 0) {
+    if (errno != EINTR) return fail_errno(errno, std::string(what) + ": wait for the kernel");
+  }
+  // What the child sent is answered before it ends, but perhaps after the look at the socket.
+  if (wanted[0].revents == 0 && ::poll(wanted.data(), 1, 0) != 1) {
+    return fail(Code::io, std::string(what) + ": the request could not be sent");
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -148,15 +180,28 @@ Result<void> Socket::query(const Message& message, std::string_view what,
   if (const int error = nl_send_auto(socket_, message.raw()); error < 0) {
     return fail(Code::io, std::string(what) + ": send: " + nl_geterror(error));
   }
-  Answers answers{.sequence = header->nlmsg_seq, .what = what, .each = each};
-  alignas(nlmsghdr) std::array<std::byte, kReceiveBuffer> buffer;
-  for (;;) {
-    auto received = receive(fd(), buffer, what);
-    if (!received) return tl::make_unexpected(std::move(received.error()));
-    auto step = answers.take({buffer.data(), *received});
-    if (!step) return tl::make_unexpected(std::move(step.error()));
-    if (*step == Step::done) return {};
+  return read_answers(fd(), {.sequence = header->nlmsg_seq, .what = what, .each = each});
+}
+
+Result<void> Socket::request_early(const Message& message, std::string_view what) {
+  if (!message.complete()) return fail(Code::invalid, std::string(what) + ": a value is too long");
+  nlmsghdr* const header = nlmsg_hdr(message.raw());
+  header->nlmsg_flags |= NLM_F_ECHO;
+  header->nlmsg_seq = NL_AUTO_SEQ;
+  header->nlmsg_pid = NL_AUTO_PORT;
+  nl_complete_msg(socket_, message.raw());
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno(errno, std::string(what) + ": fork");
+  if (child == 0) {
+    // Whoever waits for the end of our output, or of our connection to the agent, must not wait for this process.
+    const auto keep = static_cast<unsigned>(fd());
+    if (keep > 0) ::close_range(0, keep - 1, 0);
+    ::close_range(keep + 1, ~0U, 0);
+    ::_exit(::send(fd(), header, header->nlmsg_len, 0) < 0 ? 1 : 0);
   }
+  if (auto alive = wait_for_answer(fd(), child, what); !alive) return alive;
+  const std::function<void(const nlmsghdr&)> ignore = [](const nlmsghdr&) {};
+  return read_answers(fd(), {.sequence = header->nlmsg_seq, .what = what, .each = ignore, .first_is_enough = true});
 }
 
 }  // namespace netkite::netlink

@@ -80,6 +80,10 @@ class Socket {
   // A dump that the kernel marks as inconsistent (something changed meanwhile) fails with EINTR.
   [[nodiscard]] Result<void> query(const Message& message, std::string_view what,
                                    const std::function<void(const nlmsghdr&)>& each);
+  // For a request that the kernel carries out, announces (NLM_F_ECHO) and then spends time on nobody has to wait for:
+  // a child process sends it, and this returns at the announcement, or the refusal. The child ends by itself. Only for
+  // programs with one thread that end soon.
+  [[nodiscard]] Result<void> request_early(const Message& message, std::string_view what);
   [[nodiscard]] int fd() const;
 
  private:

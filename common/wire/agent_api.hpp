@@ -52,6 +52,7 @@ struct PrepareRequest {
   std::vector<Ip> requested_ips{};                     // the `ips` capability or args; empty: the agent chooses
   std::optional<Mac> requested_mac{};                  // refused (invalid) when the device mode is netkit (L3)
   std::string pod_namespace{}, pod_name{}, pod_uid{};  // CNI_ARGS K8S_POD_*, may be empty
+  bool stack_path = false;  // plugins behind us work on the pod's packets in the node's stack: no short cuts
 };
 
 struct PrepareReply {

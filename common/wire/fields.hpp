@@ -31,6 +31,7 @@ void visit_fields(Visitor& visit, Is<PrepareRequest> auto& value) {
   visit("pod_namespace", value.pod_namespace);
   visit("pod_name", value.pod_name);
   visit("pod_uid", value.pod_uid);
+  visit("stack_path", value.stack_path);
 }
 
 template <typename Visitor>

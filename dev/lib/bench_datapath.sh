@@ -5,7 +5,7 @@
 # Few enough that a case takes seconds under emulation; more does not change the figures.
 bench_rtt_count=300 bench_connect_count=100 bench_stream_bytes=8000000
 
-datapath_cases=(host ptp bridge netkit veth)
+datapath_cases=(host ptp bridge netkit veth host_masq ptp_masq netkit_masq)
 
 # <case> <client> <server>: IPv4 under the case's name, IPv6 with -v6 behind it.
 measure_path() {
@@ -37,11 +37,11 @@ probe() {
   jq -c --arg case "$name" --arg metric "$metric" --arg unit "$unit" "{\$case, \$metric, value: $path, \$unit}" <<< "$result"
 }
 
-# <type> <node>: the configuration of one of Debian's plugins, with host-local.
+# <type> <node> [true]: the configuration of one of Debian's plugins, with host-local; true: with masquerade.
 peer_conf() {
   local type=$1 node=$2 n=${lab_number[$2]} file=$lab/$2/$1.conf
-  jq -n --arg type "$type" --arg n "$n" --arg dir "$lab/$node/ipam-$type" '{cniVersion: "1.0.0", name: $type, $type,
-    isGateway: true, ipam: {type: "host-local", dataDir: $dir, routes: [{dst: "0.0.0.0/0"}, {dst: "::/0"}],
+  jq -n --arg type "$type" --arg n "$n" --arg dir "$lab/$node/ipam-$type" --argjson masq "${3:-false}" '{cniVersion: "1.0.0",
+    name: $type, $type, isGateway: true, ipMasq: $masq, ipam: {type: "host-local", dataDir: $dir, routes: [{dst: "0.0.0.0/0"}, {dst: "::/0"}],
     ranges: [[{subnet: "10.77.\($n).0/24"}], [{subnet: "fd77:\($n)::/64"}]]}}' > "$file"
   echo "$file"
 }
@@ -59,32 +59,44 @@ route_between_nodes() {
   done
 }
 
-case_host() { measure_path host a b; }
-
-# <type>: local and remote paths of one of Debian's plugins.
-case_peer() {
+# <type> [true]: pods a1, a2 and b1 by one of Debian's plugins.
+raise_peer() {
   local conf_a conf_b
   route_between_nodes
-  conf_a=$(peer_conf "$1" a) conf_b=$(peer_conf "$1" b)
+  conf_a=$(peer_conf "$1" a "${2:-}") conf_b=$(peer_conf "$1" b "${2:-}")
   lab_pod a a1 "$conf_a"
   lab_pod a a2 "$conf_a"
   lab_pod b b1 "$conf_b"
-  measure_paths "$1"
 }
-case_ptp() { case_peer ptp; }
-case_bridge() { case_peer bridge; }
 
-# <device mode>: local and remote paths of Netkite.
-case_netkite() {
-  lab_agent a ".device = \"$1\""
-  lab_agent b ".device = \"$1\""
+# <device mode> <masquerade>: the same by Netkite.
+raise_netkite() {
+  local node
+  for node in a b; do lab_agent "$node" ".device = \"$1\" | .masquerade = {enabled: $2}"; done
   lab_pod a a1
   lab_pod a a2
   lab_pod b b1
-  measure_paths "$1"
 }
-case_netkit() { case_netkite netkit; }
-case_veth() { case_netkite veth; }
+
+# Plain routing everywhere: nobody masquerades, so no node tracks connections.
+case_host() { measure_path host a b; }
+case_ptp() { raise_peer ptp; measure_paths ptp; }
+case_bridge() { raise_peer bridge; measure_paths bridge; }
+case_netkit() { raise_netkite netkit false; measure_paths netkit; }
+case_veth() { raise_netkite veth false; measure_paths veth; }
+
+# With masquerade everywhere: the kernel tracks every connection of both nodes, the hosts' own as well.
+case_host_masq() {
+  local node
+  for node in a b; do
+    lab_in "$node" nft add table inet masq
+    lab_in "$node" nft add chain inet masq out '{ type nat hook postrouting priority 100; }'
+    lab_in "$node" nft add rule inet masq out ip saddr 10.77.0.0/16 ip daddr != 10.77.0.0/16 masquerade
+  done
+  measure_path host-masq a b
+}
+case_ptp_masq() { raise_peer ptp true; measure_path ptp-masq-remote a1 b; }
+case_netkit_masq() { raise_netkite netkit true; measure_path netkit-masq-remote a1 b; }
 
 # Rows to the file $1.
 bench_datapath_here() {

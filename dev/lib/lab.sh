@@ -36,6 +36,7 @@ lab_build() {
 
 lab_open() {
   lab=$(mktemp -d "${TMPDIR:-/tmp}/netkite-lab.XXXXXX")
+  [ -e /run/netkite ] || lab_run_made=yes
   trap lab_close EXIT
   trap 'exit 130' INT TERM
   mkdir "$lab"/{bin,bpf,jobs,pods}
@@ -61,7 +62,16 @@ lab_close() {
   umount "$lab/bpf"
   rm -rf "$lab"
   lab=
+  lab_lower_rcu
+  [ -z "${lab_run_made:-}" ] || rm -rf /run/netkite
   return "$status"
+}
+
+# What a killed agent has left raised, when no agent came after it that could take it back.
+lab_lower_rcu() {
+  local record=/run/netkite/rcu_expedited switch=/sys/kernel/rcu_expedited
+  [ -s "$record" ] || return 0
+  flock --nonblock "$record" bash -c 'echo $(($(cat "$2") - 1)) > "$2"; : > "$1"' - "$record" "$switch"
 }
 
 # Agents put back what they changed in the kernel when they are asked to end, so they get the time for it.

@@ -18,6 +18,9 @@ INSTANTIATE_TEST_SUITE_P(Devices, AttachTest,
                          testing::Values(wire::DeviceMode::veth, wire::DeviceMode::netkit, wire::DeviceMode::netkit_l2),
                          kind_name);
 
+class VethAttachTest : public DeviceTest {};
+INSTANTIATE_TEST_SUITE_P(Devices, VethAttachTest, testing::Values(wire::DeviceMode::veth), kind_name);
+
 TEST_P(AttachTest, CarriesBothFamiliesBothWays) {
   const auto pod = make_pod(GetParam(), "nkpod1", "10.1.0.2", "fd01::2");
   ASSERT_TRUE(ok(datapath_->attach_endpoint(pod.device)));
@@ -142,6 +145,47 @@ TEST_P(AttachTest, RemoveStaleKeepsOnlyWhatIsNamed) {
   EXPECT_EQ(entries_of(*datapath_, "nk_ep4_v1"), 1U);
   EXPECT_EQ(entries_of(*datapath_, "nk_dev_v1"), 1U);
   EXPECT_TRUE(reaches_pod(kept) && leaves_pod(kept));
+}
+
+// Whatever is attached at the end of the chain, and whoever takes our link away.
+TEST_P(VethAttachTest, TheBackstopStandsBehindOurs) {
+  for (const auto position : {config::Position::first, config::Position::last}) {
+    options_.datapath.position = position;
+    reopen();
+    const bool first = position == config::Position::first;
+    const auto pod = make_pod(GetParam(), first ? "nkpod1" : "nkpod2", first ? "10.1.0.2" : "10.1.0.3");
+    ASSERT_TRUE(ok(datapath_->attach_endpoint(pod.device)));
+    for (const auto hook : {from_hook(), to_hook()}) {
+      const auto entries = query_chain(pod.device.host_ifindex, hook).value().entries;
+      ASSERT_EQ(entries.size(), 2U);
+      EXPECT_NE(entries[0].link_id, 0U);
+      EXPECT_EQ(program_info_by_id(entries[1].program_id)->name, "nk_backstop");
+      EXPECT_EQ(entries[1].link_id, 0U) << "no pin and no link to lose";
+    }
+    ASSERT_TRUE(ok(datapath_->verify_endpoint(pod.device)));
+    EXPECT_TRUE(reaches_pod(pod) && leaves_pod(pod));
+    ASSERT_TRUE(ok(datapath_->detach_endpoint(pod.device)));
+    EXPECT_FALSE(reaches_pod(pod) || leaves_pod(pod));
+  }
+}
+
+TEST_P(VethAttachTest, AFloodOfEventsIsReadInParts) {
+  const auto pod = make_pod(GetParam(), "nkpod1", "10.1.0.2");
+  ASSERT_TRUE(ok(datapath_->attach_endpoint(pod.device)));
+  ASSERT_TRUE(ok(datapath_->set_monitor(true)));
+  auto inside = netlink::Socket::open_in(pod.netns.get()).value();
+  const auto eth0 = netlink::get_link(inside, std::string("eth0")).value();
+  ASSERT_TRUE(
+      ok(netlink::add_address(inside, {.ifindex = eth0.index, .address = ip("10.1.0.77"), .prefix_length = 32})));
+  const Udp udp(pod.netns.get(), ip("10.1.0.77"), 1111);
+  constexpr std::size_t kSent = 1500;
+  for (std::size_t i = 0; i < kSent; ++i) udp.send(ip("192.0.2.100"), 2222, "x");
+  std::size_t read = 0;
+  const auto count = [&read](const DropEvent&) { ++read; };
+  EXPECT_TRUE(datapath_->drain_events(count).value());
+  EXPECT_LT(read, kSent);
+  EXPECT_FALSE(datapath_->drain_events(count).value());
+  EXPECT_EQ(read, kSent);
 }
 
 TEST_P(AttachTest, SpoofedSourceIsCountedAndReported) {

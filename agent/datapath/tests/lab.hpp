@@ -108,6 +108,7 @@ class DeviceTest : public LabTest, public testing::WithParamInterface<wire::Devi
 };
 [[nodiscard]] std::string kind_name(const testing::TestParamInfo<wire::DeviceMode>& info);
 
+// Without the backstop of a veth.
 [[nodiscard]] std::vector<Chain::Entry> chain(std::uint32_t ifindex, Hook hook);
 // Program names of a chain, in order.
 [[nodiscard]] std::vector<std::string> names(std::uint32_t ifindex, Hook hook);

@@ -83,7 +83,7 @@ class FakeDatapath final : public datapath::Datapath {
   }
   Result<std::vector<datapath::ProgramReport>> programs() override { return program_list; }
   [[nodiscard]] int event_fd() const override { return pipe_[0]; }
-  Result<void> drain_events(const std::function<void(const datapath::DropEvent&)>& each) override {
+  Result<bool> drain_events(const std::function<void(const datapath::DropEvent&)>& each) override {
     char byte = 0;
     std::ignore = ::read(pipe_[0], &byte, 1);
     datapath::DropEvent event;

@@ -33,6 +33,7 @@ Endpoint sample() {
   endpoint.pod_namespace = "default";
   endpoint.pod_name = "web \"1\"";
   endpoint.pod_uid = "u-1";
+  endpoint.stack_path = true;
   return endpoint;
 }
 

@@ -146,6 +146,19 @@ TEST_F(LinkTest, DeletingToleratesWhatIsGone) {
   EXPECT_EQ(get_link(host(), "nk1").error().code, Code::not_found);
 }
 
+TEST_F(LinkTest, EarlyDeletionLeavesTheNameFree) {
+  for (int round = 0; round < 5; ++round) {
+    must(create_veth(host(), {.host_name = "nk1", .pod_name = "eth0", .pod_netns_fd = pod_netns()}));
+    must(delete_link_early(host(), "nk1"));
+    EXPECT_EQ(get_link(host(), "nk1").error().code, Code::not_found);
+    EXPECT_EQ(get_link(pod(), "eth0").error().code, Code::not_found);
+  }
+  must(delete_link_early(host(), "nk1"));
+  const auto refused = delete_link_early(host(), "lo");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("delete device lo"));
+}
+
 TEST_F(LinkTest, ListsMoreThanOneReceiveBuffer) {
   constexpr int kPairs = 100;
   for (int i = 0; i < kPairs; ++i) {

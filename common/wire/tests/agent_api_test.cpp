@@ -27,7 +27,8 @@ TEST(AgentApi, RequestsSurviveTheWire) {
                                .requested_mac = Mac::parse("02:00:00:00:00:01").value(),
                                .pod_namespace = "default",
                                .pod_name = "web-0",
-                               .pod_uid = "u-1"};
+                               .pod_uid = "u-1",
+                               .stack_path = true};
   const auto back = round_trip(prepare);
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(back->attachment, prepare.attachment);
@@ -37,6 +38,7 @@ TEST(AgentApi, RequestsSurviveTheWire) {
   EXPECT_EQ(back->pod_namespace, prepare.pod_namespace);
   EXPECT_EQ(back->pod_name, prepare.pod_name);
   EXPECT_EQ(back->pod_uid, prepare.pod_uid);
+  EXPECT_TRUE(back->stack_path);
 
   const auto commit =
       round_trip(CommitRequest{.attachment = kAttachment, .host_ifindex = 7, .pod_ifindex = 4294967295});
