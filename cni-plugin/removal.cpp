@@ -28,4 +28,11 @@ Result<void> remove_with_agent(AgentClient& client, netlink::Socket& host, const
   return {};
 }
 
+Result<void> remove_by_agent(const std::string& socket, netlink::Socket& host, const wire::Attachment& attachment,
+                             Deadline deadline) {
+  auto client = AgentClient::connect(socket, deadline);
+  if (!client) return tl::make_unexpected(std::move(client.error()));
+  return remove_with_agent(*client, host, attachment, deadline);
+}
+
 }  // namespace netkite::cni

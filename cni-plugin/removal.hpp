@@ -20,4 +20,8 @@ namespace netkite::cni {
 [[nodiscard]] Result<void> remove_with_agent(AgentClient& client, netlink::Socket& host,
                                              const wire::Attachment& attachment, Deadline deadline);
 
+// The same over a connection of its own.
+[[nodiscard]] Result<void> remove_by_agent(const std::string& socket, netlink::Socket& host,
+                                           const wire::Attachment& attachment, Deadline deadline);
+
 }  // namespace netkite::cni

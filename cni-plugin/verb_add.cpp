@@ -109,11 +109,12 @@ PodNetwork describe(const Call& call, const wire::PrepareReply& reply, const Pod
           .default6 = link.has_default(Family::v6)};
 }
 
-void undo(AgentClient& client, netlink::Socket& host, const wire::Attachment& attachment) {
-  const auto removed = remove_with_agent(client, host, attachment, Clock::now() + kUndoLimit);
-  // Without the agent the device is ours to delete; the agent drops its part when the connection ends, or when it
-  // starts.
-  if (!removed && removed.error().code == Code::unavailable) std::ignore = delete_device(host, attachment);
+void undo(const Call& call, AgentClient& client, netlink::Socket& host) {
+  if (remove_with_agent(client, host, call.attachment(), Clock::now() + kUndoLimit)) return;
+  // Perhaps it is the connection that failed, when the agent had committed already.
+  if (remove_by_agent(call.conf.agent_socket, host, call.attachment(), Clock::now() + kUndoLimit)) return;
+  // Without the agent the device is ours to delete; the agent drops its part when it starts.
+  std::ignore = delete_device(host, call.attachment());
 }
 
 }  // namespace
@@ -141,7 +142,7 @@ Outcome<void> verb_add(const Call& call, Output& output) {
   PodLink link(std::move(*host), std::move(*pod),
                {.reply = *reply, .pod_ifname = call.args.ifname, .netns_fd = netns->get()});
   Rollback rollback;
-  rollback.add([&] { undo(*client, link.host_socket(), call.attachment()); });
+  rollback.add([&] { undo(call, *client, link.host_socket()); });
   // A note of a DEL of an earlier life must not end this one.
   remove_note(call.conf.agent_socket, call.attachment());
   if (auto created = create(link, call); !created) return created;

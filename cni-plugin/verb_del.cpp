@@ -39,12 +39,6 @@ CniError failed(CniError error) {
   return error;
 }
 
-Result<void> remove_by_agent(const Call& call, netlink::Socket& host, Deadline deadline) {
-  auto client = AgentClient::connect(call.conf.agent_socket, deadline);
-  if (!client) return tl::make_unexpected(std::move(client.error()));
-  return remove_with_agent(*client, host, call.attachment(), deadline);
-}
-
 // The device goes, the addresses wait for the agent. The note comes first: with it, a DEL that is cut short is finished
 // all the same.
 Outcome<void> remove_alone(const Call& call, netlink::Socket& host) {
@@ -57,14 +51,14 @@ Outcome<void> remove_alone(const Call& call, netlink::Socket& host) {
                   "the agent is away and the deferred DEL cannot be noted: " + noted.error().message);
   }
   // An agent that came up meanwhile may have read its notes before ours was there.
-  if (remove_by_agent(call, host, Clock::now() + kSecondLimit)) remove_note(call.conf.agent_socket, call.attachment());
+  if (remove_by_agent(call.conf.agent_socket, host, call.attachment(), Clock::now() + kSecondLimit)) remove_note(call.conf.agent_socket, call.attachment());
   return {};
 }
 
 Outcome<void> remove(const Call& call) {
   auto host = netlink::Socket::open();
   if (!host) return tl::make_unexpected(from_kernel(host.error()));
-  auto removed = remove_by_agent(call, *host, call.started + kLimit);
+  auto removed = remove_by_agent(call.conf.agent_socket, *host, call.attachment(), call.started + kLimit);
   if (removed) return {};
   if (removed.error().code != Code::unavailable) return tl::make_unexpected(from_agent(removed.error()));
   return remove_alone(call, *host);

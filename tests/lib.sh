@@ -138,6 +138,8 @@ silent() {
 }
 
 host_device() { ctl "$1" endpoints | jq -r --arg id "$lab_prefix-$2" '.. | objects | select(.container_id? == $id) | .host_ifname'; }
+# Nothing is attached to the hook but, on a veth, the backstop, which has no link.
+no_links() { ! lab_in "$1" nk-foreign ids "$2" "$3" | grep -qv ' 0$'; }
 gateway_mac() { ip -n "$lab_prefix-$1" -j neigh show nud permanent | jq -r '[.[].lladdr][0] // empty'; }
 # craft POD KIND SOURCE DESTINATION [COUNT]: a packet past the pod's own stack
 declare -A mac_of=()

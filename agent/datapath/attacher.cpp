@@ -45,17 +45,18 @@ UniqueFd create_link(const Place& place, int program_fd, const Relation& relatio
 }
 
 // Takes our backstop out of a chain as queried, so that it counts as nobody's program. Gives its number, 0 for none.
-std::uint32_t extract_backstop(Chain& chain) {
-  const auto is_backstop = [](const Chain::Entry& entry) {
-    if (entry.link_id != 0) return false;
-    const auto info = program_info_by_id(entry.program_id);
-    return info && info->name == program_name(ProgramKind::backstop);
-  };
-  const auto found = std::ranges::find_if(chain.entries, is_backstop);
-  if (found == chain.entries.end()) return 0;
-  const auto id = found->program_id;
-  chain.entries.erase(found);
-  return id;
+// An entry that cannot be told is an error: taken for a stranger's, it would make ours accept in front of a backstop
+// that does not believe it.
+Result<std::uint32_t> extract_backstop(Chain& chain) {
+  for (auto entry = chain.entries.begin(); entry != chain.entries.end(); ++entry) {
+    if (entry->link_id != 0) continue;
+    const auto info = program_info_by_id(entry->program_id);
+    if (!info) return tl::make_unexpected(info.error());
+    if (info->name != program_name(ProgramKind::backstop)) continue;
+    chain.entries.erase(entry);
+    return info->id;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -79,7 +80,11 @@ Result<Attacher::Plan> Attacher::plan(const Place& place) {
   auto chain = query_chain(place.ifindex, place.hook);
   if (!chain) return tl::make_unexpected(chain.error());
   plan.chain = std::move(*chain);
-  if (place.backstop) plan.backstop = extract_backstop(plan.chain);
+  if (place.backstop) {
+    const auto backstop = extract_backstop(plan.chain);
+    if (!backstop) return tl::make_unexpected(backstop.error());
+    plan.backstop = *backstop;
+  }
   plan.slots = slots_of(place, context_.pins, context_.hooks);
   find_links(plan.slots, plan.chain);
   const auto ours = std::ranges::find(plan.slots, nullptr, &Slot::user);
@@ -120,9 +125,11 @@ Result<void> Attacher::put(Plan& plan, std::size_t index, Rollback& undo) {
     program = *loaded;
   }
   if (slot.link) {
-    if (slot.link->program_id != program->info.id &&
-        bpf_link_update(slot.link->fd.get(), program->fd.get(), nullptr) != 0) {
-      return fail_errno(errno, "replace " + describe(plan.place, slot));
+    if (slot.link->program_id != program->info.id) {
+      if (bpf_link_update(slot.link->fd.get(), program->fd.get(), nullptr) != 0) {
+        return fail_errno(errno, "replace " + describe(plan.place, slot));
+      }
+      plan.chain.count_change();
     }
     return restore_pin(slot, context_.pins);
   }
@@ -141,7 +148,7 @@ Result<void> Attacher::put(Plan& plan, std::size_t index, Rollback& undo) {
   }
   auto fd = create_link(plan.place, program->fd.get(), relation, plan.chain.revision);
   if (!fd.valid()) return fail_errno(errno, "attach " + describe(plan.place, slot));
-  if (plan.chain.revision != 0) ++plan.chain.revision;
+  plan.chain.count_change();
   unpin(slot.pin);
   auto kept = std::make_shared<UniqueFd>(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
   undo.add([kept, pin = slot.pin] { drop_link(pin, kept->get()); });
@@ -184,7 +191,7 @@ Result<void> Attacher::put_backstop(Plan& plan) {
     return fail_errno(errno, "attach the backstop on " + plan.place.ifname);
   }
   plan.backstop = (*program)->info.id;
-  if (plan.chain.revision != 0) ++plan.chain.revision;
+  plan.chain.count_change();
   return {};
 }
 
@@ -222,7 +229,9 @@ void Attacher::detach(const Place& place) {
 Result<void> Attacher::verify(const Place& place) {
   auto chain = query_chain(place.ifindex, place.hook);
   if (!chain) return tl::make_unexpected(chain.error());
-  if (place.backstop && extract_backstop(*chain) == 0) {
+  const auto backstop = extract_backstop(*chain);
+  if (!backstop) return tl::make_unexpected(backstop.error());
+  if (place.backstop && *backstop == 0) {
     return fail(Code::not_found, "no backstop on " + place.ifname + " (" + std::string(to_string(place.hook)) + ")");
   }
   for (const auto& slot : slots_of(place, context_.pins, context_.hooks)) {

@@ -74,8 +74,10 @@ Result<void> EndpointMap::add_entries(const EndpointDevice& device) const {
 }
 
 Result<void> EndpointMap::add(const EndpointDevice& device) const {
+  // Entries that were there already serve a pod that lives: they stay.
+  const bool known = verify(device).has_value();
   auto done = add_entries(device);
-  if (!done) std::ignore = remove(device);
+  if (!done && !known) std::ignore = remove(device);
   return done;
 }
 

@@ -2,7 +2,6 @@
 #include "agent/datapath/kernel_datapath.hpp"
 
 #include <algorithm>
-#include <set>
 
 #include "agent/datapath/reports.hpp"
 
@@ -128,21 +127,13 @@ Result<void> KernelDatapath::remove_stale(const std::vector<std::uint32_t>& ifin
   const ExpediteRcu expedite;
   const auto keep = [&](std::uint32_t ifindex) { return std::ranges::count(ifindexes, ifindex) != 0; };
   if (auto done = endpoints_.purge(keep); !done) return done;
-  std::set<std::uint32_t> live;
-  for (const auto ifindex : ifindexes) {
-    for (const Hook hook : {Hook::netkit_peer, Hook::netkit_primary, Hook::tcx_ingress, Hook::tcx_egress}) {
-      for (const auto& entry : query_chain(ifindex, hook).value_or(Chain{}).entries) live.insert(entry.link_id);
-    }
-  }
   auto paths = core_->pins.link_paths();
   // Users' hooks before our programs, as in a detach.
   std::ranges::stable_partition(paths, [](const auto& path) { return !Pins::user_hook_name(path).empty(); });
   for (const auto& path : paths) {
     const auto fd = open_pin(path);
     const auto info = fd ? link_info(fd->get()) : tl::make_unexpected(fd.error());
-    if (!info) continue;
-    const bool stays = info->type == BPF_LINK_TYPE_XDP ? keep(info->ifindex) : live.contains(info->id);
-    if (!stays) drop_link(path, fd->get());
+    if (info && !keep(info->ifindex)) drop_link(path, fd->get());
   }
   return {};
 }

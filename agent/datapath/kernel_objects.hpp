@@ -43,7 +43,7 @@ struct MapInfo {
 
 struct LinkInfo {
   std::uint32_t id = 0, type = 0, program_id = 0;
-  std::uint32_t ifindex = 0;  // of XDP links, in the device's own network namespace; 0: the device is gone
+  std::uint32_t ifindex = 0;  // in the device's own network namespace; 0: the device is gone
 };
 [[nodiscard]] Result<LinkInfo> link_info(int link_fd);
 
@@ -55,6 +55,8 @@ struct Chain {
   // What an attach may name as expected; 0 (any) for an empty chain, of which netkit reports 1 whatever it really is.
   std::uint64_t revision = 0;
   std::vector<Entry> entries;
+  // After a change of ours: an attach or an update.
+  void count_change() { revision += revision != 0 ? 1 : 0; }
   // The place of a link, entries.size() when it is not here.
   [[nodiscard]] std::size_t position(std::uint32_t link_id) const;
   [[nodiscard]] bool has(std::uint32_t link_id) const { return position(link_id) < entries.size(); }

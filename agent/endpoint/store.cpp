@@ -66,6 +66,11 @@ Result<Store::Contents> Store::load() const {
        entry.increment(error)) {
     const auto& file = entry->path();
     if (file.extension() != kSuffix) continue;
+    // Made, and never written: the end came in between.
+    if (std::error_code unknown; std::filesystem::file_size(file, unknown) == 0) {
+      ::unlink(file.c_str());
+      continue;
+    }
     auto endpoint = read_row(file);
     if (endpoint) {
       contents.endpoints.push_back(*std::move(endpoint));
@@ -86,9 +91,12 @@ Result<void> Store::save(const Endpoint& endpoint) const {
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!file.valid()) return fail_errno(errno, "ledger: open " + path);
   const ssize_t written = ::write(file.get(), line.data(), line.size());
-  if (written < 0) return fail_errno(errno, "ledger: write " + path);
-  if (static_cast<std::size_t>(written) != line.size()) return fail_errno(ENOSPC, "ledger: write " + path);
-  return {};
+  if (written == static_cast<ssize_t>(line.size())) return {};
+  auto failure = fail_errno(written < 0 ? errno : ENOSPC, "ledger: write " + path);
+  // A row that was there before keeps its last whole line.
+  struct stat status {};
+  if (::fstat(file.get(), &status) == 0 && status.st_size <= std::max<ssize_t>(written, 0)) ::unlink(path.c_str());
+  return failure;
 }
 
 Result<void> Store::remove(const std::string& host_ifname) const {

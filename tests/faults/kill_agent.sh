@@ -13,8 +13,7 @@ lab_pod a a2
 lab_namespace p
 plugin ADD a p && plugin DEL a p || fail "$answer"
 remember a "$lab/before"
-lab_in a1 ping -q -n -i 0.05 "$(lab_ip a2 4)" > "$lab/ping" &
-pinging=$!
+lab_start ping a1 ping -q -n -i 0.05 "$(lab_ip a2 4)"
 
 # traced OPTION…: strace holds the agent; it must have attached before anything is asked of the agent.
 traced() {
@@ -66,7 +65,6 @@ done 3< "$lab/steps.del"
 note "killed $killed times in DEL"
 at_least "kills in DEL" $(($(wc -l < "$lab/steps.del") / 2)) "$killed"
 
-kill -INT "$pinging"
-wait "$pinging" || true
-note "$(grep transmitted "$lab/ping")"
-equal "pings lost between the other pods" '0%' "$(sed -nE 's/.* ([0-9.]+%) packet loss.*/\1/p' "$lab/ping")"
+lab_finish ping INT > /dev/null
+note "$(grep transmitted "$lab/jobs/ping.out")"
+equal "pings lost between the other pods" '0%' "$(sed -nE 's/.* ([0-9.]+%) packet loss.*/\1/p' "$lab/jobs/ping.out")"
