@@ -2,10 +2,33 @@
 #include "agent/datapath/kernel_datapath.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <set>
 
 #include "agent/datapath/reports.hpp"
 
 namespace netkite::datapath {
+namespace {
+
+// The links on devices, by what the devices say: a link to a netkit peer knows the pod's interface number only.
+Result<std::set<std::uint32_t>> links_on(const std::vector<std::uint32_t>& ifindexes) {
+  std::set<std::uint32_t> links;
+  for (const auto ifindex : ifindexes) {
+    for (const Hook hook : {Hook::netkit_peer, Hook::netkit_primary, Hook::tcx_ingress, Hook::tcx_egress}) {
+      const auto chain = query_chain(ifindex, hook);
+      // No such device, no such hook on it (ENXIO), or not in this kernel (EINVAL); anything else is no answer.
+      if (!chain && chain.error().code != Code::not_found && chain.error().os_error != ENXIO &&
+          chain.error().os_error != EINVAL) {
+        return tl::make_unexpected(chain.error());
+      }
+      if (!chain) continue;
+      for (const auto& entry : chain->entries) links.insert(entry.link_id);
+    }
+  }
+  return links;
+}
+
+}  // namespace
 
 KernelDatapath::PodPlaces KernelDatapath::places_of(const EndpointDevice& device) {
   const bool veth = device.mode == wire::DeviceMode::veth;
@@ -126,6 +149,8 @@ Result<void> KernelDatapath::detach_uplink(std::uint32_t ifindex, const std::str
 Result<void> KernelDatapath::remove_stale(const std::vector<std::uint32_t>& ifindexes) {
   const ExpediteRcu expedite;
   const auto keep = [&](std::uint32_t ifindex) { return std::ranges::count(ifindexes, ifindex) != 0; };
+  const auto live = links_on(ifindexes);
+  if (!live) return tl::make_unexpected(live.error());
   if (auto done = endpoints_.purge(keep); !done) return done;
   auto paths = core_->pins.link_paths();
   // Users' hooks before our programs, as in a detach.
@@ -133,7 +158,9 @@ Result<void> KernelDatapath::remove_stale(const std::vector<std::uint32_t>& ifin
   for (const auto& path : paths) {
     const auto fd = open_pin(path);
     const auto info = fd ? link_info(fd->get()) : tl::make_unexpected(fd.error());
-    if (info && !keep(info->ifindex)) drop_link(path, fd->get());
+    if (!info) continue;
+    const bool stays = info->type == BPF_LINK_TYPE_XDP ? keep(info->ifindex) : live->contains(info->id);
+    if (!stays) drop_link(path, fd->get());
   }
   return {};
 }

@@ -95,8 +95,6 @@ Result<LinkInfo> link_info(int link_fd) {
   if (!raw) return tl::make_unexpected(raw.error());
   LinkInfo info{.id = raw->id, .type = raw->type, .program_id = raw->prog_id, .ifindex = 0};
   if (raw->type == BPF_LINK_TYPE_XDP) info.ifindex = raw->xdp.ifindex;
-  if (raw->type == BPF_LINK_TYPE_TCX) info.ifindex = raw->tcx.ifindex;
-  if (raw->type == BPF_LINK_TYPE_NETKIT) info.ifindex = raw->netkit.ifindex;
   return info;
 }
 

@@ -43,7 +43,7 @@ struct MapInfo {
 
 struct LinkInfo {
   std::uint32_t id = 0, type = 0, program_id = 0;
-  std::uint32_t ifindex = 0;  // in the device's own network namespace; 0: the device is gone
+  std::uint32_t ifindex = 0;  // of XDP links, in the device's own network namespace; 0: the device is gone
 };
 [[nodiscard]] Result<LinkInfo> link_info(int link_fd);
 
