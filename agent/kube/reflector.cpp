@@ -170,7 +170,7 @@ asio::awaitable<Result<void>> Reflector::fetch(std::string query, Reading& readi
 void Reflector::take_object(const Json& object) {
   const auto key = key_of(object);
   if (key.empty()) return;
-  seen_.insert(key);
+  if (version_.empty()) seen_.insert(key);
   known_.insert(key);
   events_.changed(key, object);
 }

@@ -72,10 +72,10 @@ class Reflector {
   std::unique_ptr<Connection> connection_;
   std::minstd_rand random_{std::random_device{}()};
 
-  std::string version_;  // where to go on; empty: from the start
-  bool exact_ = false;   // the server's cache may be older than what we had: ask its store
-  bool streams_ = true;  // the server may know sendInitialEvents
-  std::set<std::string> known_, seen_;
+  std::string version_;                 // where to go on; empty: from the start
+  bool exact_ = false;                  // the server's cache may be older than what we had: ask its store
+  bool streams_ = true;                 // the server may know sendInitialEvents
+  std::set<std::string> known_, seen_;  // keys: all, and those of the sync under way
   std::chrono::milliseconds next_pause_;
   bool stopped_ = false;
 };
