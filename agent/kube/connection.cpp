@@ -138,8 +138,11 @@ asio::awaitable<Result<void>> Connection::handshake() {
   const auto verdict = ::SSL_get_verify_result(stream_->native_handle());
   if (verdict == X509_V_OK) co_return broken("TLS handshake", error);
   usable_ = false;
-  co_return fail(Code::unavailable, authority() + ": its certificate is not to be trusted for \"" +
-                                        access_.server_name + "\": " + ::X509_verify_cert_error_string(verdict));
+  // Our own check of the name leaves no reason of its own.
+  const char* why =
+      verdict == X509_V_ERR_UNSPECIFIED ? "it is for another name" : ::X509_verify_cert_error_string(verdict);
+  co_return fail(Code::unavailable,
+                 authority() + ": its certificate is not to be trusted for \"" + access_.server_name + "\": " + why);
 }
 
 asio::awaitable<Result<unsigned>> Connection::get(std::string target, Taker taker) {
@@ -168,7 +171,13 @@ asio::awaitable<Result<unsigned>> Connection::exchange(Stream& stream, std::stri
   }
   const unsigned status = parser.get().result_int();
   std::array<char, 8192> piece{};
-  while (!parser.is_done()) {
+  std::string_view got;
+  for (;;) {
+    if (auto taken = taker(status, got); !taken) {
+      usable_ = false;
+      co_return tl::make_unexpected(taken.error());
+    }
+    if (parser.is_done()) break;
     auto& body = parser.get().body();
     body.data = piece.data();
     body.size = piece.size();
@@ -176,12 +185,7 @@ asio::awaitable<Result<unsigned>> Connection::exchange(Stream& stream, std::stri
     auto [error, bytes] = co_await http::async_read_some(stream, buffer_, parser, kToken);
     if (error == http::error::need_buffer) error = {};
     if (error) co_return broken("answer", error);
-    const std::string_view got(piece.data(), piece.size() - parser.get().body().size);
-    if (got.empty()) continue;
-    if (auto taken = taker(status, got); !taken) {
-      usable_ = false;
-      co_return tl::make_unexpected(taken.error());
-    }
+    got = {piece.data(), piece.size() - parser.get().body().size};
   }
   usable_ = parser.keep_alive();
   co_return status;

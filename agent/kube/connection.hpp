@@ -30,7 +30,8 @@ struct Deadlines {
 
 class Connection {
  public:
-  // A piece of the body with the answer's status. An error ends the exchange with it.
+  // A piece of the body with the answer's status; an empty one as soon as the status is known. An error ends the
+  // exchange with it.
   using Taker = std::function<Result<void>(unsigned status, std::string_view piece)>;
 
   [[nodiscard]] static Result<std::unique_ptr<Connection>> make(const boost::asio::any_io_executor& executor,

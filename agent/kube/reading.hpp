@@ -36,7 +36,7 @@ struct Reflector::Reading {
   void refuse(std::string why) { refusal_ = std::move(why); }
 
   std::function<void(const Json&)> on_document;
-  std::function<void()> on_start;  // the first piece of a good answer
+  std::function<void()> on_start;  // a good answer has begun
   unsigned status = 0;             // the answer's, or that of an ERROR event
   unsigned events = 0;
   bool initial = false;  // not all initial events have come

@@ -52,7 +52,7 @@ asio::awaitable<void> Reflector::run() {
   while (!stopped_) {
     const auto begin = Clock::now();
     const auto outcome = co_await session();
-    if (Clock::now() - begin > kSteady) next_pause_ = pace_.first_pause;
+    if (outcome || Clock::now() - begin > kSteady) next_pause_ = pace_.first_pause;
     if (stopped_) co_return;
     if (!outcome) events_.state(outcome.error().message);
     co_await pause();
@@ -75,12 +75,18 @@ asio::awaitable<Result<void>> Reflector::session() {
   if (!connection) co_return tl::make_unexpected(connection.error());
   connection_ = *std::move(connection);
   if (auto opened = co_await connection_->open(); !opened) co_return opened;
-  if (version_.empty()) {
+  const bool synced_now = version_.empty();
+  if (synced_now) {
     // The initial events are the beginning of a watch.
     auto synced = co_await sync();
     if (!synced || streams_ || !connection_->usable()) co_return synced;
   }
-  co_return co_await watch(false);
+  auto watched = co_await watch(false);
+  // An old version is nobody's fault, and begins again at once; in a circle it must not.
+  if (watched && synced_now && version_.empty()) {
+    co_return fail(Code::unavailable, resource_.path + ": the server does not know the version that it has just named");
+  }
+  co_return watched;
 }
 
 asio::awaitable<Result<void>> Reflector::sync() {
@@ -162,7 +168,6 @@ asio::awaitable<Result<void>> Reflector::fetch(std::string query, Reading& readi
   const auto status = co_await connection_->get(
       std::move(target), [&reading](unsigned code, std::string_view piece) { return reading.take(code, piece); });
   if (!status) co_return wrap(status.error(), resource_.path);
-  reading.status = reading.status == 0 ? *status : reading.status;
   if (auto whole = reading.finish(); !whole) co_return wrap(whole.error(), resource_.path);
   co_return Result<void>();
 }

@@ -51,7 +51,7 @@ TEST(Unready, NamesTheReason) {
 }
 
 // What a client that writes `request` reads until the server closes.
-std::string exchange(std::uint16_t port, const std::string& request) {
+std::string fetch(std::uint16_t port, const std::string& request) {
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in place{};
   place.sin_family = AF_INET;
@@ -75,13 +75,13 @@ TEST(WebServer, AnswersGetsAndRefusesTheRest) {
   const auto port = (*server)->port();
   EXPECT_FALSE(WebServer::open(context, port, {}));
   std::thread loop([&context] { context.run(); });
-  EXPECT_THAT(exchange(port, "GET /there HTTP/1.0\r\n\r\n"), HasSubstr("200 OK"));
-  const auto both = exchange(port, "GET /there HTTP/1.1\r\n\r\nGET /x HTTP/1.1\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(fetch(port, "GET /there HTTP/1.0\r\n\r\n"), HasSubstr("200 OK"));
+  const auto both = fetch(port, "GET /there HTTP/1.1\r\n\r\nGET /x HTTP/1.1\r\nConnection: close\r\n\r\n");
   EXPECT_THAT(both, HasSubstr("path /there"));
   EXPECT_THAT(both, HasSubstr("404 Not Found"));
-  EXPECT_THAT(exchange(port, "POST /there HTTP/1.1\r\nContent-Length: 0\r\n\r\n"), HasSubstr("405"));
-  EXPECT_EQ(exchange(port, "nonsense\r\n\r\n"), "");
-  EXPECT_EQ(exchange(port, "GET /" + std::string(9000, 'x') + " HTTP/1.1\r\n\r\n"), "");
+  EXPECT_THAT(fetch(port, "POST /there HTTP/1.1\r\nContent-Length: 0\r\n\r\n"), HasSubstr("405"));
+  EXPECT_EQ(fetch(port, "nonsense\r\n\r\n"), "");
+  EXPECT_EQ(fetch(port, "GET /" + std::string(9000, 'x') + " HTTP/1.1\r\n\r\n"), "");
   boost::asio::post(context, [&server] { (*server)->stop(); });
   loop.join();
 }

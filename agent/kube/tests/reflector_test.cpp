@@ -133,11 +133,12 @@ TEST_F(ReflectorTest, InitialEventsWithoutAnEndAreNotWaitedForForever) {
 
 TEST_F(ReflectorTest, StartsAgainWhenItsVersionIsTooOld) {
   for (const bool in_stream : {true, false}) {
-    int lists = 0;
+    int lists = 0, watches = 0;
     const auto words = run(
         [&](const std::string& target) {
           if (has(target, "sendInitialEvents")) return whole(422, kRefused);
           if (has(target, "watch=true")) {
+            if (++watches == 1) return streamed(event("MODIFIED", object("a", "8")), Then::close);
             const std::string gone = R"({"kind":"Status","code":410,"message":"too old resource version"})";
             return in_stream ? streamed(event("ERROR", gone), Then::close) : whole(410, gone);
           }
@@ -149,6 +150,33 @@ TEST_F(ReflectorTest, StartsAgainWhenItsVersionIsTooOld) {
     // The second time from the store, not from a cache that may be older.
     EXPECT_THAT(targets.back(), Not(HasSubstr("resourceVersion")));
   }
+}
+
+TEST_F(ReflectorTest, AWatchThatSaysNothingIsAGoodOne) {
+  int asked = 0;
+  bool troubled = false;
+  const auto words = run(
+      [&asked](const std::string& target) {
+        if (has(target, "sendInitialEvents")) return whole(422, kRefused);
+        if (!has(target, "watch=true")) return whole(200, list("", R"("resourceVersion":"7")"));
+        return ++asked == 1 ? whole(503, "busy") : streamed("", Then::hang);
+      },
+      [&troubled](const std::string& word) {
+        troubled = troubled || word.front() == '!';
+        return troubled && word == "ok";
+      });
+  EXPECT_THAT(words, ElementsAre("ok", "synced", HasSubstr("503: busy"), "ok"));
+}
+
+TEST_F(ReflectorTest, VersionsThatAreAlwaysTooOldAreAProblem) {
+  const auto words = run(
+      [](const std::string& target) {
+        if (has(target, "sendInitialEvents")) return whole(422, kRefused);
+        if (has(target, "watch=true")) return whole(410, R"({"code":410})");
+        return whole(200, list(object("a", "1"), R"("resourceVersion":"7")"));
+      },
+      [](const std::string& word) { return word.front() == '!'; });
+  EXPECT_THAT(words.back(), HasSubstr("has just named"));
 }
 
 TEST_F(ReflectorTest, SaysWhatIsWrongAndTriesAgain) {
