@@ -82,12 +82,22 @@ Handlers::Reply Handlers::dispatch(Session& session, Request request) {
   return (this->*operation->run)(session, request);
 }
 
+void Handlers::ended(CallTimes& times, const wire::Attachment& attachment) {
+  const auto begun = begun_.find(attachment);
+  if (begun == begun_.end()) return;
+  times.took(std::chrono::steady_clock::now() - begun->second);
+  begun_.erase(begun);
+}
+
 void Handlers::closed(Session& session) {
   for (const auto& attachment : session.adding) {
     spdlog::warn("ADD {}: the plugin went away before it was done; undone", text_of(attachment));
+    adds_.failed();
+    begun_.erase(attachment);
     manager_.abandon(attachment);
   }
   for (const auto& attachment : session.removing) {
+    begun_.erase(attachment);
     spdlog::warn("DEL {}: the plugin went away before it was done; finished", text_of(attachment));
     if (auto removed = manager_.remove_end({.attachment = attachment}); !removed) {
       spdlog::error("DEL {}: {}", text_of(attachment), removed.error().message);
@@ -105,12 +115,15 @@ Handlers::Reply Handlers::prepare(Session& session, const Request& request) {
   if (session.adding.size() >= kMaxBegun) return fail(Code::exhausted, "too many ADDs on one connection");
   const auto wanted = wire::from_json<wire::PrepareRequest>(request.body);
   if (!wanted) return tl::make_unexpected(wanted.error());
+  const auto begin = std::chrono::steady_clock::now();
   const auto reply = manager_.prepare(*wanted, request.descriptors.front());
   if (!reply) {
+    adds_.failed();
     spdlog::warn("ADD {}: {}", text_of(wanted->attachment), reply.error().message);
     return tl::make_unexpected(reply.error());
   }
   session.adding.insert(wanted->attachment);
+  begun_[wanted->attachment] = begin;
   spdlog::info("ADD {} of {}/{}: {} on {}", text_of(wanted->attachment), wanted->pod_namespace, wanted->pod_name,
                text_of(reply->addresses), reply->host_ifname);
   return wire::to_json(*reply);
@@ -123,9 +136,12 @@ Handlers::Reply Handlers::commit(Session& session, const Request& request) {
     return fail(Code::not_found, text_of(wanted->attachment) + " was not prepared on this connection");
   }
   if (auto done = manager_.commit(*wanted); !done) {
+    adds_.failed();
+    begun_.erase(wanted->attachment);
     spdlog::error("ADD {}: {}", text_of(wanted->attachment), done.error().message);
     return tl::make_unexpected(done.error());
   }
+  ended(adds_, wanted->attachment);
   return Json::object();
 }
 
@@ -133,13 +149,16 @@ Handlers::Reply Handlers::remove_begin(Session& session, const Request& request)
   if (session.removing.size() >= kMaxBegun) return fail(Code::exhausted, "too many DELs on one connection");
   const auto wanted = wire::from_json<wire::RemoveRequest>(request.body);
   if (!wanted) return tl::make_unexpected(wanted.error());
+  const auto begin = std::chrono::steady_clock::now();
   const auto reply = manager_.remove_begin(*wanted);
   if (!reply) {
+    dels_.failed();
     spdlog::error("DEL {}: {}", text_of(wanted->attachment), reply.error().message);
     return tl::make_unexpected(reply.error());
   }
   if (reply->known) {
     session.removing.insert(wanted->attachment);
+    begun_[wanted->attachment] = begin;
     spdlog::info("DEL {}", text_of(wanted->attachment));
   }
   return wire::to_json(*reply);
@@ -150,9 +169,12 @@ Handlers::Reply Handlers::remove_end(Session& session, const Request& request) {
   if (!wanted) return tl::make_unexpected(wanted.error());
   session.removing.erase(wanted->attachment);
   if (auto done = manager_.remove_end(*wanted); !done) {
+    dels_.failed();
+    begun_.erase(wanted->attachment);
     spdlog::error("DEL {}: {}", text_of(wanted->attachment), done.error().message);
     return tl::make_unexpected(done.error());
   }
+  ended(dels_, wanted->attachment);
   return Json::object();
 }
 
@@ -182,7 +204,9 @@ Handlers::Reply Handlers::gc(Session& /*session*/, const Request& request) {
 Handlers::Reply Handlers::cni_status(Session& /*session*/, const Request& /*request*/) {
   const auto node = status_();
   wire::CniStatusReply reply{.ready = node.uplinks_attached, .addresses_left = manager_.addresses_left()};
-  if (node.view.uplinks.empty()) {
+  if (!node.not_ready.empty()) {
+    reply = {.ready = false, .addresses_left = true, .message = node.not_ready};
+  } else if (node.view.uplinks.empty()) {
     // Pods reach each other and the node: limited connectivity, which the plugin reports for addresses_left == false.
     reply = {.ready = true, .addresses_left = false, .message = "the node has no uplink: its pods reach no other node"};
   } else if (!reply.ready) {

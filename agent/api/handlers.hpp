@@ -27,7 +27,9 @@
 // when there is more. Pages of one list on one connection come from one snapshot, taken at offset 0.
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -35,6 +37,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/api/metrics.hpp"
 #include "agent/datapath/datapath.hpp"
 #include "agent/endpoint/manager.hpp"
 #include "agent/node/node.hpp"
@@ -54,6 +57,7 @@ struct NodeStatus {
   std::vector<std::string> missing;   // kernel features
   std::vector<std::string> problems;  // besides the view's
   bool uplinks_attached = false;      // programs are on every uplink
+  std::string not_ready;              // why pods cannot be made for another reason; empty: they can
 };
 
 // One connection: what it has begun and not finished.
@@ -73,6 +77,9 @@ class Handlers {
   [[nodiscard]] std::string handle(Session& session, std::string_view message, std::vector<UniqueFd> descriptors);
   // The connection is gone: finishes or undoes what it left.
   void closed(Session& session);
+
+  [[nodiscard]] const CallTimes& adds() const { return adds_; }
+  [[nodiscard]] const CallTimes& dels() const { return dels_; }
 
  private:
   using Json = nlohmann::json;
@@ -107,7 +114,11 @@ class Handlers {
 
   endpoint::Manager& manager_;
   datapath::Datapath& datapath_;
+  void ended(CallTimes& times, const wire::Attachment& attachment);
+
   std::function<NodeStatus()> status_;
+  std::map<wire::Attachment, std::chrono::steady_clock::time_point> begun_;  // ADDs and DELs under way
+  CallTimes adds_, dels_;
 };
 
 }  // namespace netkite::api

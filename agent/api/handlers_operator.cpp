@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operations for people's tools.
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 
 #include "agent/api/handlers.hpp"
 #include "agent/api/page.hpp"
+#include "agent/api/web_pages.hpp"
 
 namespace netkite::api {
 namespace {
@@ -54,15 +52,6 @@ Json summary(const endpoint::Endpoint& endpoint) {
       {"pod_name", endpoint.pod_name},
       {"pod_uid", endpoint.pod_uid},
   };
-}
-
-// proc(5): the second figure of statm is the resident set in pages.
-std::uint64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::uint64_t total = 0;
-  std::uint64_t resident = 0;
-  statm >> total >> resident;
-  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 Json uplinks_of(const node::View& view, const std::vector<datapath::ProgramReport>& programs) {

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <set>
 
+#include "agent/api/web_pages.hpp"
 #include "agent/app/device_choice.hpp"
 #include "agent/app/process.hpp"
 #include "agent/config/loader.hpp"
@@ -56,6 +57,7 @@ Result<void> Agent::start() {
   auto lock = lock_instance(options_.run_dir);
   if (!lock) return tl::make_unexpected(lock.error());
   lock_ = *std::move(lock);
+  if (options_.kubernetes.enabled) recall_cluster();
   // The switch is the kernel's: agents with other run folders on it meet in the usual one.
   datapath::ExpediteRcu::configure(options_.datapath.expedite_rcu, config::Options().run_dir);
   const datapath::ExpediteRcu expedite;
@@ -67,6 +69,7 @@ Result<void> Agent::start() {
   monitor_ = *std::move(monitor);
   uplinks_.emplace(*datapath_);
   manager_ = std::make_unique<endpoint::Manager>(options_, device_, *datapath_);
+  manager_->suspend(not_ready());
   reconcile();
   if (auto masquerade = node::apply_masquerade(options_); !masquerade) return masquerade;
   if (auto restored = restore(); !restored) return restored;
@@ -102,6 +105,7 @@ Result<void> Agent::serve() {
   auto server = api::Server::open(context_, options_.socket, *handlers_, *events_);
   if (!server) return tl::make_unexpected(server.error());
   server_ = *std::move(server);
+  if (auto served = serve_web(); !served) return served;
   // Plugins that found no socket until now have left notes.
   manager_->work_off_notes();
   log_reports();
@@ -109,6 +113,20 @@ Result<void> Agent::serve() {
   asio::co_spawn(context_, follow_changes(), report_end("the watch on devices and routes"));
   asio::co_spawn(context_, retry(), report_end("the retry timer"));
   asio::co_spawn(context_, obey_signals(), report_end("signal handling"));
+  if (cluster_) asio::co_spawn(context_, cluster_->follow(), report_end("the watch on the cluster"));
+  return {};
+}
+
+Result<void> Agent::serve_web() {
+  if (options_.http_port == 0) return {};
+  const auto answer = [this](std::string_view path) {
+    return api::web_page(
+        path, status(),
+        {.manager = *manager_, .datapath = *datapath_, .adds = handlers_->adds(), .dels = handlers_->dels()});
+  };
+  auto server = api::WebServer::open(context_, static_cast<std::uint16_t>(options_.http_port), answer);
+  if (!server) return tl::make_unexpected(server.error());
+  web_ = *std::move(server);
   return {};
 }
 
@@ -134,7 +152,7 @@ asio::awaitable<void> Agent::retry() {
     retry_timer_.expires_after(kRetry);
     const auto [cancelled] = co_await retry_timer_.async_wait(kToken);
     if (cancelled) co_return;
-    if (!problems_.empty()) reconcile();
+    if (!problems_.empty()) cluster_ ? follow_cluster() : reconcile();
     // Bursts of pods leave holes in the heap.
     trim_memory();
   }
@@ -168,6 +186,7 @@ void Agent::reconcile() {
 
 // Said when they come and when they go, not every time that they are still there.
 void Agent::set_problems(std::vector<std::string> problems) {
+  std::ranges::copy(cluster_problems_, std::back_inserter(problems));
   problems_ = std::move(problems);
   auto all = view_.problems;
   std::ranges::copy(problems_, std::back_inserter(all));
@@ -182,8 +201,12 @@ void Agent::set_problems(std::vector<std::string> problems) {
 }
 
 void Agent::reload() {
-  const auto fresh = config::load_file(config_file_);
+  auto fresh = config::load_file(config_file_);
   if (!fresh) return spdlog::error("reload refused: {}", fresh.error().message);
+  if (cluster_) {
+    fresh->pools = options_.pools;
+    fresh->peers = options_.peers;
+  }
   auto plan = plan_reload(options_, *fresh);
   if (!plan) return spdlog::error("reload refused: {}", plan.error().message);
   if (auto changed = change_deny_list(*plan); !changed) {
@@ -216,8 +239,10 @@ Result<void> Agent::change_deny_list(const Reload& plan) {
 
 void Agent::stop() {
   notify_supervisor("STOPPING=1");
+  if (cluster_) cluster_->stop();
   events_->stop();
   server_->stop();
+  if (web_) web_->stop();
   boost::system::error_code ignored;
   changes_->release();  // the monitor's own
   signals_.cancel(ignored);
@@ -242,6 +267,7 @@ api::NodeStatus Agent::status() const {
       .missing = missing_,
       .problems = std::move(problems),
       .uplinks_attached = uplinks_->has_all(view_.uplinks),
+      .not_ready = not_ready(),
   };
 }
 

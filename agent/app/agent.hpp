@@ -15,6 +15,8 @@
 #include "agent/api/event_hub.hpp"
 #include "agent/api/handlers.hpp"
 #include "agent/api/server.hpp"
+#include "agent/api/web_server.hpp"
+#include "agent/app/cluster.hpp"
 #include "agent/app/reload.hpp"
 #include "agent/app/uplinks.hpp"
 #include "agent/config/options.hpp"
@@ -40,11 +42,19 @@ class Agent {
   [[nodiscard]] Result<void> open_datapath();
   [[nodiscard]] Result<void> restore();
   [[nodiscard]] Result<void> serve();
+  [[nodiscard]] Result<void> serve_web();
 
   [[nodiscard]] boost::asio::awaitable<void> follow_changes();
   [[nodiscard]] boost::asio::awaitable<void> obey_signals();
   [[nodiscard]] boost::asio::awaitable<void> retry();
   void reconcile();
+
+  void recall_cluster();
+  void follow_cluster();
+  [[nodiscard]] std::vector<std::string> take_over_cluster();
+  [[nodiscard]] Result<void> take_over_pools();
+  [[nodiscard]] std::string not_ready() const;
+
   void set_problems(std::vector<std::string> problems);
   void reload();
   [[nodiscard]] Result<void> change_deny_list(const Reload& plan);
@@ -52,13 +62,15 @@ class Agent {
   void log_reports();
   [[nodiscard]] api::NodeStatus status() const;
 
-  config::Options options_;
+  config::Options options_;  // pools and peers are the cluster's where there is one
   std::string config_file_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   UniqueFd lock_;
   std::vector<std::string> missing_;   // kernel features
   std::vector<std::string> problems_;  // what could not be done; the retry timer and events try again
   std::vector<std::string> said_;      // those and the view's, as last logged
+  std::vector<std::string> cluster_problems_;
+  std::string pools_wait_;  // why the node's own podCIDRs cannot be used; empty: they are
   wire::DeviceMode device_ = wire::DeviceMode::netkit;
   node::View view_;
 
@@ -71,6 +83,8 @@ class Agent {
   std::optional<api::Handlers> handlers_;
   std::optional<api::EventHub> events_;
   std::unique_ptr<api::Server> server_;
+  std::unique_ptr<api::WebServer> web_;
+  std::optional<Cluster> cluster_;
   boost::asio::signal_set signals_{context_};
   boost::asio::steady_timer retry_timer_{context_};
   std::optional<boost::asio::posix::stream_descriptor> changes_;

@@ -23,6 +23,7 @@ class Checker {
 
   std::vector<std::string> run() {
     strings();
+    kubernetes();
     pools();
     for (std::size_t i = 0; i < options_.peers.size(); ++i) peer(i);
     uplinks();
@@ -61,13 +62,8 @@ class Checker {
     }
   }
 
-  // A prefix that pods can have: unicast, and not one that means something else to every host.
   void pod_prefix(const std::string& where, const Cidr& prefix) {
-    const Ip& address = prefix.address();
-    if (prefix.length() == 0 || address.is_unspecified()) return problem(where + ": covers the unspecified address");
-    if (address.is_loopback()) problem(where + ": " + prefix.to_string() + " is loopback");
-    if (address.is_multicast()) problem(where + ": " + prefix.to_string() + " is multicast");
-    if (address.is_link_local()) problem(where + ": " + prefix.to_string() + " is link-local");
+    if (auto sane = check_pod_range(prefix); !sane) return problem(where + ": " + sane.error().message);
     for (const auto& [other, name] : taken_) {
       if (other.overlaps(prefix)) {
         problem(where + ": " + prefix.to_string() + " overlaps " + other.to_string() + " of " + name);
@@ -76,8 +72,22 @@ class Checker {
     taken_.emplace(prefix, where);
   }
 
+  void kubernetes() {
+    const auto& kubernetes = options_.kubernetes;
+    if (!kubernetes.kubeconfig.empty()) absolute("kubernetes.kubeconfig", kubernetes.kubeconfig);
+    const auto& server = kubernetes.server;
+    if (!server.empty() && !server.starts_with("https://") && !server.starts_with("http://")) {
+      problem("kubernetes.server: \"" + server + R"(" is no URL; it looks like "https://192.0.2.1:6443")");
+    }
+    if (!kubernetes.enabled) {
+      if (options_.pools.empty()) problem("pools: at least one prefix is needed, such as \"10.244.1.0/24\"");
+      return;
+    }
+    if (!options_.pools.empty()) problem("pools: they come from the Node object while kubernetes.enabled is true");
+    if (!options_.peers.empty()) problem("peers: they come from the Node objects while kubernetes.enabled is true");
+  }
+
   void pools() {
-    if (options_.pools.empty()) problem("pools: at least one prefix is needed, such as \"10.244.1.0/24\"");
     std::set<Family> families;
     for (std::size_t i = 0; i < options_.pools.size(); ++i) {
       const auto& pool = options_.pools[i];
@@ -93,9 +103,7 @@ class Checker {
       const auto& address = peer.addresses[i];
       const auto at = item(where + ".addresses", i) + ": " + address.to_string();
       if (!families.insert(address.family()).second) problem(at + " is a second one of its family");
-      if (address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_link_local()) {
-        problem(at + " is no unicast address that a node can be reached at from anywhere");
-      }
+      if (!is_node_address(address)) problem(at + " is no unicast address that a node can be reached at from anywhere");
       const auto [other, fresh] = addresses_.emplace(address, where);
       if (!fresh) problem(at + " is already an address of " + other->second);
       for (const auto& pool : options_.pools) {
@@ -203,6 +211,21 @@ class Checker {
 };
 
 }  // namespace
+
+Result<void> check_pod_range(const Cidr& prefix) {
+  const Ip& address = prefix.address();
+  if (prefix.length() == 0 || address.is_unspecified()) return fail(Code::invalid, "covers the unspecified address");
+  const char* kind = address.is_loopback()     ? " is loopback"
+                     : address.is_multicast()  ? " is multicast"
+                     : address.is_link_local() ? " is link-local"
+                                               : nullptr;
+  if (kind != nullptr) return fail(Code::invalid, prefix.to_string() + kind);
+  return {};
+}
+
+bool is_node_address(const Ip& address) {
+  return !address.is_unspecified() && !address.is_loopback() && !address.is_multicast() && !address.is_link_local();
+}
 
 std::vector<std::string> check(const Options& options) { return Checker(options).run(); }
 

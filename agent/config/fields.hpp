@@ -96,6 +96,13 @@ void visit_fields(Visitor& visit, Is<Prefilter> auto& prefilter) {
 }
 
 template <typename Visitor>
+void visit_fields(Visitor& visit, Is<Kubernetes> auto& kubernetes) {
+  visit("enabled", kubernetes.enabled);
+  visit("kubeconfig", kubernetes.kubeconfig);
+  visit("server", kubernetes.server);
+}
+
+template <typename Visitor>
 void visit_fields(Visitor& visit, Is<Options> auto& options) {
   visit("node_name", options.node_name);
   visit("log_level", options.log_level);
@@ -105,6 +112,7 @@ void visit_fields(Visitor& visit, Is<Options> auto& options) {
   visit("device", options.device);
   visit("pools", options.pools);
   visit("peers", options.peers);
+  visit("kubernetes", options.kubernetes);
   visit("uplinks", options.uplinks);
   visit("mtu", options.mtu, Range{0, 65535});
   visit("manage_forwarding", options.manage_forwarding);
@@ -112,6 +120,7 @@ void visit_fields(Visitor& visit, Is<Options> auto& options) {
   visit("datapath", options.datapath);
   visit("prefilter", options.prefilter);
   visit("hooks", options.hooks);
+  visit("http_port", options.http_port, Range{0, 65535});
 }
 
 }  // namespace netkite::config

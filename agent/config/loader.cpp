@@ -7,12 +7,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "agent/config/check.hpp"
 #include "agent/config/reader.hpp"
 #include "common/base/unique_fd.hpp"
+#include "common/wire/agent_api.hpp"
 
 namespace netkite::config {
 namespace {
@@ -58,7 +60,10 @@ std::string plain(std::string_view what) {
   return std::string(bracket == std::string_view::npos ? what : what.substr(bracket + 2));
 }
 
-std::string host_name() {
+// One configuration serves all nodes of a cluster: what runs the agent there names the node.
+std::string name_of_this_node() {
+  if (const char* given = std::getenv("NETKITE_NODE_NAME"); given != nullptr && wire::is_valid_name(given))
+    return given;
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
   return name.data();
@@ -140,7 +145,7 @@ Result<Options> parse(std::string_view text) {
   if (problems.empty()) problems = check(options);
   if (!problems.empty()) return fail(Code::invalid, joined(problems));
 
-  if (options.node_name.empty()) options.node_name = host_name();
+  if (options.node_name.empty()) options.node_name = name_of_this_node();
   options.socket = socket_path(options);
   return options;
 }

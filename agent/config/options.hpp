@@ -23,6 +23,8 @@ struct Peer {
   std::string name;
   std::vector<Ip> addresses;  // of the node, at most one per family
   std::vector<Cidr> pod_ranges;
+
+  bool operator==(const Peer&) const = default;
 };
 
 struct Masquerade {
@@ -56,15 +58,23 @@ struct Prefilter {
   std::vector<Cidr> deny;
 };
 
+// Pools and peers come from the cluster's Node objects instead of the file.
+struct Kubernetes {
+  bool enabled = false;
+  std::string kubeconfig;  // a path; empty: the service account of the agent's pod
+  std::string server;      // a URL in place of the one that the kubeconfig or the pod's environment has
+};
+
 struct Options {
-  std::string node_name;                 // empty: the host's name
+  std::string node_name;                 // empty: $NETKITE_NODE_NAME, else the host's name
   std::string log_level = "info";        // trace, debug, info, warn, error
   std::string run_dir = "/run/netkite";  // ledger, socket, notes
   std::string socket;                    // empty: <run_dir>/agent.sock
   std::string bpffs = "/sys/fs/bpf/netkite";
   Device device = Device::automatic;
-  std::vector<Cidr> pools;  // at least one; at most one per family
+  std::vector<Cidr> pools;  // at least one unless Kubernetes has them; at most one per family
   std::vector<Peer> peers;
+  Kubernetes kubernetes;
   std::vector<std::string> uplinks;  // empty: the devices of the default routes and of the routes to the peers
   std::uint32_t mtu = 0;             // bytes; 0: follow the uplinks
   bool manage_forwarding = true;     // turn on IP forwarding where it is off
@@ -72,6 +82,7 @@ struct Options {
   Datapath datapath;
   Prefilter prefilter;
   std::vector<Hook> hooks;
+  std::uint32_t http_port = 0;  // on 127.0.0.1: /healthz, /readyz, /metrics; 0: none
 };
 
 [[nodiscard]] std::string socket_path(const Options& options);

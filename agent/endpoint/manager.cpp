@@ -53,6 +53,7 @@ Manager::Manager(const config::Options& options, wire::DeviceMode device, datapa
 Manager::~Manager() = default;
 
 Result<void> Manager::admit(const wire::PrepareRequest& request) const {
+  if (!suspended_.empty()) return fail(Code::unavailable, suspended_);
   const auto& attachment = request.attachment;
   if (const auto found = endpoints_.find(attachment); found != endpoints_.end()) {
     if (found->second.state == State::ready) return fail(Code::exists, name_of(attachment) + " exists already");

@@ -60,6 +60,12 @@ class Manager {
   [[nodiscard]] Result<std::vector<wire::Attachment>> gc(const wire::GcRequest& request);
   [[nodiscard]] bool addresses_left() const;
 
+  // The prefixes from which pods get their addresses from now on, one of each. unavailable: pods hold addresses of a
+  // pool that would go, and nothing has changed.
+  [[nodiscard]] Result<void> set_pools(const std::vector<Cidr>& prefixes);
+  // While `reason` is not empty ADD answers with it: unavailable, try again.
+  void suspend(std::string reason) { suspended_ = std::move(reason); }
+
   void set_view(const node::View& view) { view_ = view; }  // MTU and GSO sizes for new pods
   [[nodiscard]] std::vector<Endpoint> list() const;
   [[nodiscard]] std::size_t size() const { return endpoints_.size(); }
@@ -98,6 +104,7 @@ class Manager {
   std::map<wire::Attachment, Endpoint> endpoints_;
   std::map<wire::Attachment, datapath::ExpediteRcu> in_flight_;  // ADDs and DELs between their two phases
   node::View view_;
+  std::string suspended_;
   std::vector<std::string> reports_;
 };
 

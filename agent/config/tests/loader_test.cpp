@@ -25,8 +25,35 @@ constexpr std::string_view kFull = R"({
   "datapath": {"compile": "clang", "source_dir": "/s", "cache_dir": "/c", "expedite_rcu": false, "position": "last",
                "max_endpoints": 10, "max_remotes": 20, "event_buffer": 8192},
   "prefilter": {"mode": "generic", "max_prefixes": 5, "deny": ["203.0.113.0/24", "2001:db8:bad::/48"]},
-  "hooks": [{"name": "h", "source": "/h.bpf.c", "program": "p", "attach": "uplink-egress", "order": "after"}]
+  "http_port": 9477, "hooks": [{"name": "h", "source": "/h.bpf.c", "program": "p", "attach": "uplink-egress", "order": "after"}]
 })";
+
+TEST(Loader, KubernetesHasThePools) {
+  const auto options =
+      parse(R"({"kubernetes": {"enabled": true, "kubeconfig": "/k", "server": "https://192.0.2.1:6443"}})");
+  ASSERT_TRUE(options) << options.error().message;
+  EXPECT_EQ(options->kubernetes.kubeconfig, "/k");
+  EXPECT_EQ(options->kubernetes.server, "https://192.0.2.1:6443");
+  EXPECT_TRUE(parse(dump(*options)));
+  const auto message = [](const char* text) { return parse(text).error().message; };
+  EXPECT_THAT(message(R"({"kubernetes": {"enabled": true}, "pools": ["10.1.0.0/24"]})"), HasSubstr("pools: they come"));
+  EXPECT_THAT(message(R"({"kubernetes": {"enabled": true}, "peers": [{"name": "b", "addresses": ["192.0.2.2"]}]})"),
+              HasSubstr("peers: they come"));
+  EXPECT_THAT(message(R"({"kubernetes": {"enabled": true, "kubeconfig": "k"}})"), HasSubstr("kubernetes.kubeconfig"));
+  EXPECT_THAT(message(R"({"kubernetes": {"enabled": true, "server": "192.0.2.1"}})"), HasSubstr("kubernetes.server"));
+  EXPECT_THAT(message(R"({"kubernetes": {"enabled": false}})"), HasSubstr("pools: at least one"));
+  EXPECT_THAT(message(R"({"kubernetes": {"enable": true}})"), HasSubstr("nearest known one is \"enabled\""));
+}
+
+TEST(Loader, TheNodesNameMayComeFromItsSurroundings) {
+  constexpr std::string_view kLeast = R"({"pools": ["10.1.0.0/24"]})";
+  ::setenv("NETKITE_NODE_NAME", "node-7.example", 1);
+  EXPECT_EQ(parse(kLeast)->node_name, "node-7.example");
+  EXPECT_EQ(parse(R"({"node_name": "x", "pools": ["10.1.0.0/24"]})")->node_name, "x");
+  ::setenv("NETKITE_NODE_NAME", "../x", 1);
+  EXPECT_NE(parse(kLeast)->node_name, "../x");
+  ::unsetenv("NETKITE_NODE_NAME");
+}
 
 TEST(Loader, ReadsEveryKey) {
   const auto options = parse(kFull);
@@ -37,6 +64,7 @@ TEST(Loader, ReadsEveryKey) {
   EXPECT_EQ(options->socket, "/run/a/s");
   EXPECT_EQ(options->bpffs, "/sys/fs/bpf/a");
   EXPECT_EQ(options->device, Device::netkit_l2);
+  EXPECT_EQ(options->http_port, 9477U);
   ASSERT_EQ(options->pools.size(), 2U);
   EXPECT_EQ(options->pools[1].to_string(), "fd00:244:1::/64");
   ASSERT_EQ(options->peers.size(), 1U);

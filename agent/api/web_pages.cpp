@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/api/web_pages.hpp"
+
+#include <unistd.h>
+
+#include <fstream>
+
+namespace netkite::api {
+namespace {
+
+template <typename T>
+double figure(T count) {
+  return static_cast<double>(count);
+}
+
+void write_node(MetricsWriter& out, const NodeStatus& node) {
+  out.family("netkite_build_info", "gauge", "Always 1, with the version as a label.");
+  out.sample(1, "version", node.version);
+  out.family("netkite_ready", "gauge", "1 while pods can be made on this node.");
+  out.sample(unready(node).empty() ? 1 : 0);
+  out.family("netkite_problems", "gauge", "What the agent cannot do at the moment: see netkite status.");
+  out.sample(figure(node.problems.size() + node.view.problems.size()));
+  out.family("netkite_peers", "gauge", "Other nodes.");
+  out.sample(figure(node.peers));
+  out.family("netkite_remotes", "gauge", "Prefixes that lead to other nodes.");
+  out.sample(figure(node.view.remotes.size()));
+  out.family("process_resident_memory_bytes", "gauge", "Resident set of the agent.");
+  out.sample(figure(resident_bytes()));
+}
+
+void write_pods(MetricsWriter& out, const PageSources& sources) {
+  out.family("netkite_endpoints", "gauge", "Pods' interfaces on this node.");
+  out.sample(figure(sources.manager.size()));
+  out.family("netkite_pool_addresses", "gauge", "Addresses that a pool can hand out.");
+  for (const auto& pool : sources.manager.pools()) out.sample(figure(pool.capacity), "pool", pool.prefix.to_string());
+  out.family("netkite_pool_addresses_taken", "gauge", "Addresses of a pool that are in use.");
+  for (const auto& pool : sources.manager.pools()) out.sample(figure(pool.taken), "pool", pool.prefix.to_string());
+  out.family("netkite_call_duration_seconds", "histogram", "From the first to the last phase of a CNI call.");
+  out.histogram(sources.adds, "call", "ADD");
+  out.histogram(sources.dels, "call", "DEL");
+  out.family("netkite_call_failures_total", "counter", "CNI calls that the agent has refused or not finished.");
+  out.sample(figure(sources.adds.failures()), "call", "ADD");
+  out.sample(figure(sources.dels.failures()), "call", "DEL");
+}
+
+void write_datapath(MetricsWriter& out, datapath::Datapath& datapath) {
+  if (const auto drops = datapath.drops()) {
+    out.family("netkite_dropped_packets_total", "counter", "Refused packets.");
+    for (const auto& drop : *drops) out.sample(figure(drop.packets), "reason", drop.reason);
+    out.family("netkite_dropped_bytes_total", "counter", "Bytes of refused packets.");
+    for (const auto& drop : *drops) out.sample(figure(drop.bytes), "reason", drop.reason);
+  }
+  const auto maps = datapath.maps();
+  if (!maps) return;
+  out.family("netkite_map_bytes", "gauge", "What the kernel charges for a map.");
+  for (const auto& map : *maps) out.sample(figure(map.bytes), "map", map.name);
+  out.family("netkite_map_max_entries", "gauge", "Entries that a map can hold.");
+  for (const auto& map : *maps) out.sample(figure(map.max_entries), "map", map.name);
+  out.family("netkite_map_entries", "gauge", "Entries in a map, where it can be told.");
+  for (const auto& map : *maps) {
+    if (map.entries) out.sample(figure(*map.entries), "map", map.name);
+  }
+}
+
+}  // namespace
+
+// proc(5): the second figure of statm is the resident set in pages.
+std::uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t total = 0;
+  std::uint64_t resident = 0;
+  statm >> total >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::string unready(const NodeStatus& node) {
+  if (!node.not_ready.empty()) return node.not_ready;
+  if (node.uplinks_attached) return {};
+  return node.problems.empty() ? "programs are not attached to every uplink" : node.problems.front();
+}
+
+WebReply web_page(std::string_view path, const NodeStatus& node, const PageSources& sources) {
+  path = path.substr(0, path.find('?'));
+  if (path == "/healthz") return {.status = 200, .body = "ok\n"};
+  if (path == "/readyz") {
+    const auto why = unready(node);
+    return why.empty() ? WebReply{.status = 200, .body = "ok\n"} : WebReply{.status = 503, .body = why + "\n"};
+  }
+  if (path != "/metrics") return {.status = 404, .body = "/healthz, /readyz or /metrics\n"};
+  MetricsWriter out;
+  write_node(out, node);
+  write_pods(out, sources);
+  write_datapath(out, sources.datapath);
+  return {.status = 200, .body = out.take()};
+}
+
+}  // namespace netkite::api

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent in a cluster: pools and peers follow the Node objects.
+#include <spdlog/spdlog.h>
+
+#include <iterator>
+
+#include "agent/app/agent.hpp"
+
+namespace netkite::app {
+namespace {
+
+constexpr std::size_t kMostProblems = 20;
+
+std::string text_of(const std::vector<Cidr>& prefixes) {
+  std::string text;
+  for (const auto& prefix : prefixes) text += (text.empty() ? "" : ", ") + prefix.to_string();
+  return text;
+}
+
+}  // namespace
+
+// Before anything else is built: a node whose API server is away goes on with what it has known.
+void Agent::recall_cluster() {
+  cluster_.emplace(context_, options_, [this] { follow_cluster(); });
+  const auto memory = cluster_->recall();
+  if (!memory) {
+    if (memory.error().code != Code::not_found) spdlog::warn("{}", memory.error().message);
+    return;
+  }
+  options_.pools = memory->pools;
+  options_.peers = peers_of(memory->nodes, options_.node_name, options_.pools, cluster_problems_);
+  spdlog::info("{} nodes known from before", memory->nodes.size());
+}
+
+std::string Agent::not_ready() const {
+  if (!cluster_ || (pools_wait_.empty() && !options_.pools.empty())) return {};
+  if (!pools_wait_.empty()) return pools_wait_;
+  const auto why = cluster_->problems();
+  return "this node's podCIDRs are not known yet" + (why.empty() ? "" : ": " + why.front());
+}
+
+void Agent::follow_cluster() {
+  auto problems = cluster_->problems();
+  if (cluster_->synced()) {
+    auto more = take_over_cluster();
+    std::ranges::move(more, std::back_inserter(problems));
+  }
+  // Thousands of nodes may share one mistake.
+  if (problems.size() > kMostProblems) {
+    const auto more = problems.size() - kMostProblems;
+    problems.resize(kMostProblems);
+    problems.push_back("kubernetes: " + std::to_string(more) + " more problems with nodes");
+  }
+  cluster_problems_ = std::move(problems);
+  manager_->suspend(not_ready());
+  reconcile();
+}
+
+std::vector<std::string> Agent::take_over_cluster() {
+  std::vector<std::string> problems;
+  const auto former_pools = options_.pools;
+  if (auto taken = take_over_pools(); !taken) problems.push_back(taken.error().message);
+  auto peers = peers_of(cluster_->nodes(), options_.node_name, options_.pools, problems);
+  const bool same = peers == options_.peers && options_.pools == former_pools;
+  options_.peers = std::move(peers);
+  if (same) return problems;
+  if (auto masquerade = node::apply_masquerade(options_); !masquerade) problems.push_back(masquerade.error().message);
+  if (auto kept = cluster_->remember(options_.pools); !kept) problems.push_back(kept.error().message);
+  return problems;
+}
+
+// A node's podCIDRs are given once. When its object is made anew they may be other ones: those of pods that live must
+// not be given away, and no new pod may get one that nobody sends to any more.
+Result<void> Agent::take_over_pools() {
+  pools_wait_.clear();
+  const auto pools = pools_of(cluster_->nodes(), options_.node_name);
+  if (!pools) {
+    if (options_.pools.empty()) pools_wait_ = pools.error().message;
+    return wrap(pools.error(), options_.pools.empty() ? "no pods yet" : text_of(options_.pools) + " stay in use");
+  }
+  if (*pools == options_.pools) return {};
+  if (auto set = manager_->set_pools(*pools); !set) {
+    pools_wait_ = "this node's podCIDRs have become " + text_of(*pools) + ": " + set.error().message +
+                  "; no new pods until those have gone";
+    return fail(Code::unavailable, pools_wait_);
+  }
+  options_.pools = *pools;
+  spdlog::info("pods get their addresses from {}", text_of(*pools));
+  return node::apply_forwarding(options_);
+}
+
+}  // namespace netkite::app

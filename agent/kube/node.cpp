@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/kube/node.hpp"
+
+#include <algorithm>
+
+#include "agent/kube/reading.hpp"
+
+namespace netkite::kube {
+namespace {
+
+constexpr std::size_t kMaxAddresses = 64;  // looked at: the kubelet reports a handful
+
+// A member that is an object or list, or an empty one.
+Json member(const Json& object, const char* key) {
+  if (!object.is_object()) return {};
+  const auto found = object.find(key);
+  return found == object.end() ? Json() : *found;
+}
+
+Result<std::vector<Cidr>> ranges_of(const Json& spec) {
+  auto texts = member(spec, "podCIDRs");
+  if (!texts.is_array() || texts.empty()) {
+    const auto one = text_at(spec, "podCIDR");
+    texts = one.empty() ? Json::array() : Json::array({one});
+  }
+  std::vector<Cidr> ranges;
+  for (const auto& text : texts) {
+    if (!text.is_string()) return fail(Code::invalid, "spec.podCIDRs: it holds something that is no string");
+    const auto range = Cidr::parse(text.get_ref<const std::string&>());
+    if (!range) return wrap(range.error(), "spec.podCIDRs");
+    ranges.push_back(*range);
+  }
+  return ranges;
+}
+
+Result<std::vector<Ip>> addresses_of(const Json& list) {
+  std::vector<Ip> addresses;
+  if (!list.is_array()) return addresses;
+  for (std::size_t i = 0; i < std::min(list.size(), kMaxAddresses); ++i) {
+    if (text_at(list[i], "type") != "InternalIP") continue;
+    const auto address = Ip::parse(text_at(list[i], "address"));
+    if (!address) return wrap(address.error(), "status.addresses");
+    if (std::ranges::find(addresses, address->family(), &Ip::family) == addresses.end()) addresses.push_back(*address);
+  }
+  return addresses;
+}
+
+}  // namespace
+
+Resource nodes() {
+  return {.path = "/api/v1/nodes",
+          .fields = {"spec.podCIDR", "spec.podCIDRs", "status.addresses.type", "status.addresses.address"}};
+}
+
+Result<Node> node_from(const Json& object) {
+  Node node;
+  node.name = text_at(member(object, "metadata"), "name");
+  auto ranges = ranges_of(member(object, "spec"));
+  if (!ranges) return wrap(ranges.error(), "node " + node.name);
+  auto addresses = addresses_of(member(member(object, "status"), "addresses"));
+  if (!addresses) return wrap(addresses.error(), "node " + node.name);
+  node.pod_ranges = *std::move(ranges);
+  node.addresses = *std::move(addresses);
+  return node;
+}
+
+Json to_json(const Node& node) {
+  Json ranges = Json::array(), addresses = Json::array();
+  for (const auto& range : node.pod_ranges) ranges.push_back(range.to_string());
+  for (const auto& address : node.addresses) {
+    addresses.push_back({{"type", "InternalIP"}, {"address", address.to_string()}});
+  }
+  return {
+      {"metadata", {{"name", node.name}}}, {"spec", {{"podCIDRs", ranges}}}, {"status", {{"addresses", addresses}}}};
+}
+
+}  // namespace netkite::kube

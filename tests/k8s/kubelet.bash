@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+# Nodes of the cluster, each with a containerd, a kubelet and an agent of its own in a network and a mount namespace.
+# Source it after control.bash, with the control plane up.
+#
+#   controllers_up              kube-controller-manager (it gives podCIDRs) and kube-scheduler
+#   node_up NODE                agent, conflist, containerd, kubelet
+#   on NODE command…            run in both namespaces of the node
+#
+# One image serves as sandbox and as pod: a static busybox.
+
+image=netkite.test/busybox:1
+pod_cidrs=10.77.0.0/16,fd77::/48
+
+controllers_up() {
+  kubeconfig "$lab/kube/controllers.conf" system:kube-controller-manager
+  background controllers control "$kube_bin/kube-controller-manager" --kubeconfig "$lab/kube/controllers.conf" --leader-elect=false \
+    --allocate-node-cidrs=true --cluster-cidr "$pod_cidrs" --node-cidr-mask-size-ipv4 24 --node-cidr-mask-size-ipv6 64 \
+    --service-cluster-ip-range 10.96.0.0/16 --feature-gates IPv6DualStack=true --use-service-account-credentials=true \
+    --service-account-private-key-file "$lab/kube/accounts.key" --root-ca-file "$lab/kube/ca.crt"
+  kubeconfig "$lab/kube/scheduler.conf" system:kube-scheduler
+  background scheduler control "$kube_bin/kube-scheduler" --kubeconfig "$lab/kube/scheduler.conf" --leader-elect=false
+}
+
+# A process that holds the node's mount namespace: what a kubelet keeps at places that cannot be chosen is the node's own.
+node_space() {
+  local node=$1
+  nsenter --net="$(lab_path "$node")" unshare --mount bash -c \
+    'for place in /var/lib /var/log; do mount -t tmpfs tmpfs "$place" || exit; done; touch "$1"; exec sleep infinity' \
+    _ "$lab/$node/space" &
+  echo $! > "$lab/jobs/space-$node.pid"
+  until_true 5 test -e "$lab/$node/space" || fail "no mount namespace for node $node"
+}
+on() {
+  local node=$1
+  shift
+  nsenter --target "$(cat "$lab/jobs/space-$node.pid")" --mount --net "$@"
+}
+on_background() {
+  local job=$1 node=$2
+  shift 2
+  nsenter --target "$(cat "$lab/jobs/space-$node.pid")" --mount --net "$@" > "$lab/$node/$job.log" 2>&1 &
+  echo $! > "$lab/jobs/$job-$node.pid"
+}
+
+make_image() {
+  local dir=$lab/image
+  mkdir -p "$dir"/root/{bin,proc,sys,dev,etc,tmp}
+  cp "$(command -v busybox)" "$dir/root/bin/busybox"
+  local applet
+  for applet in sh sleep ping wget httpd cat ip; do ln -s busybox "$dir/root/bin/$applet"; done
+  tar -C "$dir/root" -cf "$dir/layer.tar" .
+  jq -n --arg layer "sha256:$(sha256sum "$dir/layer.tar" | cut -d ' ' -f 1)" '{architecture: "amd64", os: "linux",
+    config: {Entrypoint: ["/bin/sleep", "infinity"]}, rootfs: {type: "layers", diff_ids: [$layer]}}' > "$dir/config.json"
+  jq -n --arg image "$image" '[{Config: "config.json", RepoTags: [$image], Layers: ["layer.tar"]}]' > "$dir/manifest.json"
+  tar -C "$dir" -cf "$lab/image.tar" manifest.json config.json layer.tar
+}
+
+containerd_up() {
+  local node=$1
+  cat > "$lab/$node/containerd.toml" <<CONF
+version = 2
+root = "$lab/$node/containerd"
+state = "$lab/$node/containerd-state"
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
+[grpc]
+  address = "$lab/$node/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  restrict_oom_score_adj = true
+  sandbox_image = "$image"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "$CNI_PATH"
+    conf_dir = "$lab/$node/net.d"
+CONF
+  on_background containerd "$node" containerd --config "$lab/$node/containerd.toml"
+  until_true 20 c "$node" version > /dev/null 2>&1 || fail "containerd of $node: $(tail -5 "$lab/$node/containerd.log")"
+  c "$node" images import "$lab/image.tar" > "$lab/$node/import.log" 2>&1 || fail "import: $(cat "$lab/$node/import.log")"
+}
+c() { on "$1" ctr --address "$lab/$1/containerd.sock" --namespace k8s.io "${@:2}"; }
+
+kubelet_up() {
+  local node=$1 controller
+  kubeconfig "$lab/kube/kubelet-$node.conf" "system:node:$node" system:nodes
+  # The kubelet wants the root of its control groups to be there.
+  for controller in /sys/fs/cgroup/*/; do
+    [ ! -e "$controller/cgroup.procs" ] || mkdir -p "$controller/netkite-k8s-$node"
+  done
+  if [ -e /sys/fs/cgroup/cgroup.procs ]; then mkdir -p "/sys/fs/cgroup/netkite-k8s-$node"; fi
+  for controller in /sys/fs/cgroup/cpuset/netkite-k8s-"$node"; do
+    [ ! -e "$controller" ] || cat /sys/fs/cgroup/cpuset/cpuset.cpus > "$controller/cpuset.cpus"
+    [ ! -e "$controller" ] || cat /sys/fs/cgroup/cpuset/cpuset.mems > "$controller/cpuset.mems"
+  done
+  cat > "$lab/$node/kubelet.yaml" <<CONF
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+cgroupDriver: cgroupfs
+cgroupRoot: /netkite-k8s-$node
+failSwapOn: false
+enforceNodeAllocatable: []
+evictionHard: {memory.available: 0%, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}
+makeIPTablesUtilChains: false
+featureGates: {IPv6DualStack: true}
+authentication: {anonymous: {enabled: false}, webhook: {enabled: false}, x509: {clientCAFile: $lab/kube/ca.crt}}
+authorization: {mode: AlwaysAllow}
+CONF
+  on_background kubelet "$node" "$kube_bin/kubelet" --config "$lab/$node/kubelet.yaml" --kubeconfig "$lab/kube/kubelet-$node.conf" \
+    --container-runtime remote --container-runtime-endpoint "unix://$lab/$node/containerd.sock" --hostname-override "$node" \
+    --node-ip "$(lab_ip "$node" 4),$(lab_ip "$node" 6)" --root-dir "$lab/$node/kubelet" --cert-dir "$lab/$node/pki"
+}
+
+node_up() {
+  local node=$1
+  [ -e "$lab/image.tar" ] || make_image
+  node_space "$node"
+  kube_agent "$node"
+  mkdir -p "$lab/$node/net.d"
+  jq '.cniVersion = "1.0.0"' "$lab/$node/net.conflist" > "$lab/$node/net.d/10-netkite.conflist"
+  containerd_up "$node"
+  kubelet_up "$node"
+}
