@@ -51,7 +51,8 @@ Outcome<void> remove_alone(const Call& call, netlink::Socket& host) {
                   "the agent is away and the deferred DEL cannot be noted: " + noted.error().message);
   }
   // An agent that came up meanwhile may have read its notes before ours was there.
-  if (remove_by_agent(call.conf.agent_socket, host, call.attachment(), Clock::now() + kSecondLimit)) remove_note(call.conf.agent_socket, call.attachment());
+  if (remove_by_agent(call.conf.agent_socket, host, call.attachment(), Clock::now() + kSecondLimit))
+    remove_note(call.conf.agent_socket, call.attachment());
   return {};
 }
 

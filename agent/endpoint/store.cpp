@@ -94,7 +94,7 @@ Result<void> Store::save(const Endpoint& endpoint) const {
   if (written == static_cast<ssize_t>(line.size())) return {};
   auto failure = fail_errno(written < 0 ? errno : ENOSPC, "ledger: write " + path);
   // A row that was there before keeps its last whole line.
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) == 0 && status.st_size <= std::max<ssize_t>(written, 0)) ::unlink(path.c_str());
   return failure;
 }
