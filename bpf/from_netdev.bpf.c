@@ -18,25 +18,30 @@ static __always_inline int refuse(struct __sk_buff *ctx, __u32 reason)
 	return nk_drop(ctx, NK_HOOK_FROM_NETDEV, reason);
 }
 
-/* For a packet that nothing is remembered of. 0: it goes the way in `flow`, else the verdict. */
+/* NULL: not for a pod, or from outside. That is worth remembering too: it is most of what the node itself gets. */
+static __always_inline void find_way(struct nk_way *way, const struct nk_endpoint *ep)
+{
+	if (ep && nk_may_forward() && !(ep->flags & NK_EP_STACK))
+		nk_way_to_pod(way, ep);
+	else
+		nk_way_to_stack(way);
+}
+
+/* For a packet that nothing is remembered of. Not 0: refused. */
 static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch, const struct iphdr *ip)
 {
 	struct nk_endpoint *ep;
 
 	nk_after_epoch(&flow->epoch);
 	ep = nk_endpoint4(&ip->daddr);
-	if (!ep)
-		return nk_pass_on();
-	if (!nk_remote4(ip->saddr)) {
+	if (ep && !nk_remote4(ip->saddr)) {
 		if (nk_loopback4(ip->saddr))
 			return refuse(ctx, NK_DROP_LOOPBACK);
 		if (nk_endpoint4(&ip->saddr))
 			return refuse(ctx, NK_DROP_UPLINK_SPOOF);
-		return nk_pass_on();
+		ep = NULL;
 	}
-	if (!nk_may_forward() || ep->flags & NK_EP_STACK)
-		return nk_pass_on();
-	nk_way_to_pod(&flow->way, ep);
+	find_way(&flow->way, ep);
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
 	return 0;
 }
@@ -47,18 +52,14 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 
 	nk_after_epoch(&flow->epoch);
 	ep = nk_endpoint6(&ip->daddr);
-	if (!ep)
-		return nk_pass_on();
-	if (!nk_remote6(&ip->saddr)) {
+	if (ep && !nk_remote6(&ip->saddr)) {
 		if (nk_loopback6(&ip->saddr))
 			return refuse(ctx, NK_DROP_LOOPBACK);
 		if (nk_endpoint6(&ip->saddr))
 			return refuse(ctx, NK_DROP_UPLINK_SPOOF);
-		return nk_pass_on();
+		ep = NULL;
 	}
-	if (!nk_may_forward() || ep->flags & NK_EP_STACK)
-		return nk_pass_on();
-	nk_way_to_pod(&flow->way, ep);
+	find_way(&flow->way, ep);
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
 	return 0;
 }
@@ -69,7 +70,6 @@ static __always_inline int from_netdev4(struct __sk_buff *ctx)
 	struct nk_flow4 *flow;
 	struct iphdr *ip;
 	__u64 epoch;
-	int verdict;
 
 	if (unlikely(!eth))
 		return nk_pass_on();
@@ -78,12 +78,9 @@ static __always_inline int from_netdev4(struct __sk_buff *ctx)
 	flow = nk_flow4(nk_pair4(ip));
 	if (unlikely(!flow))
 		return nk_pass_on();
-	if (!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip))) {
-		verdict = resolve4(ctx, flow, epoch, ip);
-		if (verdict)
-			return verdict == TCX_DROP ? TCX_DROP : nk_pass_on();
-	}
-	if (nk_config.after_hooks || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN || ip->ttl <= 1))
+	if (!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip)) && resolve4(ctx, flow, epoch, ip))
+		return TCX_DROP;
+	if (nk_config.after_hooks || !flow->way.mtu || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN || ip->ttl <= 1))
 		return nk_pass_on();
 	nk_hop4(ip);
 	return nk_enter(eth, &flow->way);
@@ -95,7 +92,6 @@ static __always_inline int from_netdev6(struct __sk_buff *ctx)
 	struct nk_flow6 *flow;
 	struct ipv6hdr *ip;
 	__u64 epoch;
-	int verdict;
 
 	if (unlikely(!eth))
 		return nk_pass_on();
@@ -104,12 +100,9 @@ static __always_inline int from_netdev6(struct __sk_buff *ctx)
 	flow = nk_flow6(nk_pair6(ip));
 	if (unlikely(!flow))
 		return nk_pass_on();
-	if (!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip))) {
-		verdict = resolve6(ctx, flow, epoch, ip);
-		if (verdict)
-			return verdict == TCX_DROP ? TCX_DROP : nk_pass_on();
-	}
-	if (nk_config.after_hooks || unlikely(nk_first_byte(ip) >> 4 != 6 || ip->hop_limit <= 1))
+	if (!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip)) && resolve6(ctx, flow, epoch, ip))
+		return TCX_DROP;
+	if (nk_config.after_hooks || !flow->way.mtu || unlikely(nk_first_byte(ip) >> 4 != 6 || ip->hop_limit <= 1))
 		return nk_pass_on();
 	nk_hop6(ctx, ip);
 	return nk_enter(eth, &flow->way);

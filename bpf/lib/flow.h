@@ -5,7 +5,7 @@
  * decisions are made from (nk_ep4_v1, nk_ep6_v1, nk_remote4_v1, nk_remote6_v1, the programs). Epoch 0: nothing is
  * remembered. A program reads the epoch before the maps, so what it remembers is never newer than the epoch says.
  *
- * Only accepted packets leave an entry. A slot is written by the CPU that reads it, with bottom halves off: nobody sees
+ * Refused packets leave no entry. A slot is written by the CPU that reads it, with bottom halves off: nobody sees
  * half an entry.
  */
 #pragma once
