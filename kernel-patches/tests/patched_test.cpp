@@ -84,7 +84,7 @@ Result<void> send_rooms(netlink::Socket& socket, int flags, std::uint32_t ifinde
   ifinfomsg header{};
   header.ifi_index = static_cast<int>(ifindex);
   request.header(header);
-  if (ifindex == 0) request.put_string(IFLA_IFNAME, "nk1");
+  if (ifindex == 0) request.put_string(IFLA_IFNAME, "room0");
   {
     const netlink::Message::Nest link(request, IFLA_LINKINFO);
     request.put_string(IFLA_INFO_KIND, "netkit");
@@ -102,7 +102,7 @@ TEST_F(PatchedTest, RoomIsTakenAtCreationAndKept) {
   EXPECT_EQ(room_of(socket, plain.ifindex(), kHeadroom), 0);
   const auto made = send_rooms(socket, NLM_F_CREATE | NLM_F_EXCL, 0);
   ASSERT_TRUE(made) << made.error().message;
-  const auto primary = netlink::get_link(socket, std::string("nk1")).value();
+  const auto primary = netlink::get_link(socket, std::string("room0")).value();
   for (const auto index : {primary.index, primary.peer_index}) {
     EXPECT_EQ(room_of(socket, index, kHeadroom), 64);
     EXPECT_EQ(room_of(socket, index, kTailroom), 32);
