@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# netkite_test(<name> LABEL <unit|bpf> SOURCES <file>… [DEPENDS <target>…]): a GoogleTest program, run by ctest under its
-# label. The netns, vm and faults tests are scripts under tests/, run by dev/test.
+# netkite_test(<name> LABEL <unit|bpf|netns|vm> SOURCES <file>… [DEPENDS <target>…]): a GoogleTest program, run by ctest
+# under its label; vm: only on a kernel with netkit. The other netns, vm and faults tests are scripts under tests/.
 find_package(GTest REQUIRED)
 
 function(netkite_test name)

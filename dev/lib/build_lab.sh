@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds what the demonstration and the benchmarks run: the release preset, and the test tools with it.
 
-# Prints the build's folder. Repeated: a second.
+# [target…]: only those. Prints the build's folder. Repeated: a second.
 build_for_lab() {
   local folder=$root/build/release log=$cache/build.log
+  [ $# -gt 0 ] || set -- netkite-agent netkite-cni netkite nk-probe nk-cni
   mkdir -p "$cache"
   say "building (release)"
   {
     cmake -S "$root" --preset release -DNETKITE_TESTS=ON &&
-      cmake --build "$folder" --target netkite-agent netkite-cni netkite nk-probe nk-cni
+      cmake --build "$folder" ${NETKITE_JOBS:+-j "$NETKITE_JOBS"} --target "$@"
   } > "$log" 2>&1 || { tail -20 "$log" >&2; die "the build failed: $log"; }
   echo "$folder"
 }

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+namespace netkite::tools {
+
+void bench();                            // prints the figures
+[[nodiscard]] bool stress(int seconds);  // whether all held; prints what was done
+
+}  // namespace netkite::tools
