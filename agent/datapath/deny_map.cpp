@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <tuple>
 
 #include "agent/datapath/abi.hpp"
 #include "agent/datapath/map_names.hpp"
@@ -41,7 +42,7 @@ std::vector<Key> sorted_keys(const std::vector<Cidr>& prefixes) {
   return keys;
 }
 
-// An LPM map answers a lookup with a shorter prefix: only its list of keys says whether a prefix is there.
+// An LPM map answers a lookup with a shorter prefix: its list of keys says whether a prefix is there.
 template <typename Key>
 Result<std::vector<Key>> present_keys(const TypedMap<Key, nk_deny>& map) {
   auto dump = map.dump();
@@ -52,7 +53,7 @@ Result<std::vector<Key>> present_keys(const TypedMap<Key, nk_deny>& map) {
   return keys;
 }
 
-// `wanted` without those that the map has (`present` false), or those of them that it does not have.
+// Those of `prefixes` that the map does not have.
 template <typename Key>
 Result<std::vector<Key>> missing_keys(const TypedMap<Key, nk_deny>& map, const std::vector<Cidr>& prefixes) {
   const auto wanted = sorted_keys<Key>(prefixes);
@@ -64,9 +65,20 @@ Result<std::vector<Key>> missing_keys(const TypedMap<Key, nk_deny>& map, const s
   return missing;
 }
 
+// All or none; gives those that were not there. One call a prefix: listing the keys for each message of a long list
+// would cost more.
 template <typename Key>
-Result<void> insert(const TypedMap<Key, nk_deny>& map, const std::vector<Key>& keys) {
-  return map.insert_all(keys, std::vector<nk_deny>(keys.size()));
+Result<std::vector<Key>> insert(const TypedMap<Key, nk_deny>& map, const std::vector<Cidr>& prefixes) {
+  std::vector<Key> added;
+  for (const auto& key : sorted_keys<Key>(prefixes)) {
+    const auto inserted = map.insert(key, {});
+    if (!inserted) {
+      std::ignore = map.erase_all(added);
+      return tl::make_unexpected(inserted.error());
+    }
+    if (*inserted) added.push_back(key);
+  }
+  return added;
 }
 
 template <typename Key>
@@ -93,14 +105,12 @@ Result<DenyMap> DenyMap::open(const MapStore& store) {
 }
 
 Result<std::vector<Cidr>> DenyMap::add(const std::vector<Cidr>& prefixes) const {
-  auto new4 = missing_keys(v4_, prefixes);
+  const auto new4 = insert(v4_, prefixes);
   if (!new4) return tl::make_unexpected(new4.error());
-  auto new6 = missing_keys(v6_, prefixes);
-  if (!new6) return tl::make_unexpected(new6.error());
-  if (auto done = insert(v4_, *new4); !done) return tl::make_unexpected(done.error());
-  if (auto done = insert(v6_, *new6); !done) {
+  const auto new6 = insert(v6_, prefixes);
+  if (!new6) {
     std::ignore = v4_.erase_all(*new4);
-    return tl::make_unexpected(done.error());
+    return tl::make_unexpected(new6.error());
   }
   std::vector<Cidr> added;
   for (const auto& key : *new4) added.push_back(cidr_of(key));

@@ -32,6 +32,12 @@ Result<void> RawMap::update(const void* key, const void* value) const {
   return {};
 }
 
+Result<bool> RawMap::insert(const void* key, const void* value) const {
+  if (bpf_map_update_elem(handle_.fd, key, value, BPF_NOEXIST) == 0) return true;
+  if (errno == EEXIST) return false;
+  return failure(errno, "write");
+}
+
 Result<bool> RawMap::erase(const void* key) const {
   if (bpf_map_delete_elem(handle_.fd, key) == 0) return true;
   if (errno == ENOENT) return false;
@@ -41,13 +47,6 @@ Result<bool> RawMap::erase(const void* key) const {
 bool RawMap::empty() const {
   std::vector<std::byte> key(handle_.info.key_size);
   return bpf_map_get_next_key(handle_.fd, nullptr, key.data()) != 0;
-}
-
-Result<void> RawMap::update_batch(const void* keys, const void* values, std::uint32_t count,
-                                  std::uint32_t& done) const {
-  done = count;
-  if (count == 0 || bpf_map_update_batch(handle_.fd, keys, values, &done, nullptr) == 0) return {};
-  return failure(errno, "write");
 }
 
 Result<void> RawMap::erase_batch(const void* keys, std::uint32_t count) const {

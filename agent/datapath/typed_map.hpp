@@ -7,7 +7,6 @@
 #include <cstring>
 #include <optional>
 #include <span>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -25,12 +24,11 @@ class RawMap {
   [[nodiscard]] const MapHandle& handle() const { return handle_; }
   [[nodiscard]] Result<bool> lookup(const void* key, void* value) const;  // false: no such key
   [[nodiscard]] Result<void> update(const void* key, const void* value) const;
+  // False: the key is there, and keeps its value. (LPM tries of kernels before 6.6.66 and 6.12.5 overwrite it.)
+  [[nodiscard]] Result<bool> insert(const void* key, const void* value) const;
   [[nodiscard]] Result<bool> erase(const void* key) const;  // false: no such key
   [[nodiscard]] bool empty() const;
 
-  // In one system call; `done` is how many were written before a failure.
-  [[nodiscard]] Result<void> update_batch(const void* keys, const void* values, std::uint32_t count,
-                                          std::uint32_t& done) const;
   [[nodiscard]] Result<void> erase_batch(const void* keys, std::uint32_t count) const;
   // Every entry, keys and values side by side. Not for per-CPU maps and ring buffers.
   struct Dump {
@@ -66,15 +64,9 @@ class TypedMap : public RawMap {
     return RawMap::lookup(&key, &value).map([&](bool found) { return found ? std::optional(value) : std::nullopt; });
   }
   [[nodiscard]] Result<void> update(const Key& key, const Value& value) const { return RawMap::update(&key, &value); }
+  [[nodiscard]] Result<bool> insert(const Key& key, const Value& value) const { return RawMap::insert(&key, &value); }
   [[nodiscard]] Result<bool> erase(const Key& key) const { return RawMap::erase(&key); }
 
-  // Keys that are not in the map yet: all of them or none.
-  [[nodiscard]] Result<void> insert_all(std::span<const Key> keys, std::span<const Value> values) const {
-    std::uint32_t done = 0;
-    auto result = update_batch(keys.data(), values.data(), static_cast<std::uint32_t>(keys.size()), done);
-    if (!result) std::ignore = erase_batch(keys.data(), done);
-    return result;
-  }
   [[nodiscard]] Result<void> erase_all(std::span<const Key> keys) const {
     return erase_batch(keys.data(), static_cast<std::uint32_t>(keys.size()));
   }

@@ -119,7 +119,8 @@ TEST_F(StoreTest, SetsAsideWhatItCannotRead) {
   std::ofstream(file("nk000000000001.json")) << "{\"attachment\": ";
   std::ofstream(file("nk000000000002.json")) << "[]";
   std::ofstream(file("nk000000000003.json")) << to_json(sample()).dump();  // another one's row
-  std::ofstream(file("nk000000000004.json")) << "";
+  std::ofstream(file("nk000000000004.json")) << "\n{";
+  std::ofstream(file("nk000000000006.json")) << "";  // made, and never written: nothing to set aside
   auto zero = to_json(sample());
   zero["id"] = 0;
   zero["host_ifname"] = "nk000000000005";
@@ -130,7 +131,9 @@ TEST_F(StoreTest, SetsAsideWhatItCannotRead) {
   EXPECT_THAT(contents.problems, SizeIs(5));
   for (const auto& line : contents.problems) EXPECT_THAT(line, HasSubstr(".json.corrupt: "));
   EXPECT_TRUE(std::filesystem::exists(file("nk000000000001.json.corrupt")));
-  EXPECT_FALSE(std::filesystem::exists(file("nk000000000001.json")));
+  for (const char* gone : {"nk000000000001.json", "nk000000000006.json", "nk000000000006.json.corrupt"}) {
+    EXPECT_FALSE(std::filesystem::exists(file(gone)));
+  }
   EXPECT_THAT(load().problems, IsEmpty());
 }
 
