@@ -69,6 +69,8 @@ std::vector<Place> KernelDatapath::places_of_uplink(std::uint32_t ifindex, const
 
 Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
   const ExpediteRcu expedite;
+  const Epoch::Change change(epoch_);
+  if (!change.begun()) return change.begun();
   const auto places = places_of(device);
   Rollback undo;
   auto sent = attacher_.attach(places.from, undo);
@@ -86,6 +88,7 @@ Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
 
 Result<void> KernelDatapath::detach_endpoint(const EndpointDevice& device) {
   const ExpediteRcu expedite;
+  const Epoch::Change change(epoch_);
   auto removed = endpoints_.remove(device);
   const auto places = places_of(device);
   attacher_.detach(places.from);
@@ -129,6 +132,8 @@ Result<void> KernelDatapath::attach_places(const std::vector<Place>& places) {
 
 Result<void> KernelDatapath::attach_uplink(std::uint32_t ifindex, const std::string& name) {
   const ExpediteRcu expedite;
+  const Epoch::Change change(epoch_);
+  if (!change.begun()) return change.begun();
   uplinks_skip_pods_ = !must_not_skip_pods();
   if (auto done = attach_places(places_of_uplink(ifindex, name)); !done) return done;
   uplinks_.insert_or_assign(ifindex, name);
@@ -138,6 +143,7 @@ Result<void> KernelDatapath::attach_uplink(std::uint32_t ifindex, const std::str
 
 Result<void> KernelDatapath::detach_uplink(std::uint32_t ifindex, const std::string& name) {
   const ExpediteRcu expedite;
+  const Epoch::Change change(epoch_);
   uplinks_.erase(ifindex);
   prefilter_.remove_uplink(ifindex, name);
   for (const auto& place : places_of_uplink(ifindex, name)) attacher_.detach(place);
@@ -151,6 +157,8 @@ Result<void> KernelDatapath::remove_stale(const std::vector<std::uint32_t>& ifin
   const auto keep = [&](std::uint32_t ifindex) { return std::ranges::count(ifindexes, ifindex) != 0; };
   const auto live = links_on(ifindexes);
   if (!live) return tl::make_unexpected(live.error());
+  const Epoch::Change change(epoch_);
+  if (!change.begun()) return change.begun();
   if (auto done = endpoints_.purge(keep); !done) return done;
   auto paths = core_->pins.link_paths();
   // Users' hooks before our programs, as in a detach.
@@ -165,7 +173,11 @@ Result<void> KernelDatapath::remove_stale(const std::vector<std::uint32_t>& ifin
   return {};
 }
 
-Result<void> KernelDatapath::set_remotes(const std::vector<Remote>& remotes) { return remotes_.set(remotes); }
+Result<void> KernelDatapath::set_remotes(const std::vector<Remote>& remotes) {
+  const Epoch::Change change(epoch_);
+  if (!change.begun()) return change.begun();
+  return remotes_.set(remotes);
+}
 
 Result<void> KernelDatapath::deny(const std::vector<Cidr>& prefixes) { return prefilter_.deny(prefixes); }
 
@@ -206,6 +218,7 @@ std::string KernelDatapath::program_origin() const { return core_->programs.orig
 std::vector<std::string> KernelDatapath::problems() const {
   auto lines = core_->problems;
   for (auto& line : prefilter_.problems()) lines.push_back(std::move(line));
+  if (!epoch_.problem().empty()) lines.push_back(epoch_.problem());
   return lines;
 }
 

@@ -10,6 +10,7 @@
 #include "agent/datapath/attacher.hpp"
 #include "agent/datapath/datapath.hpp"
 #include "agent/datapath/endpoint_map.hpp"
+#include "agent/datapath/epoch.hpp"
 #include "agent/datapath/events.hpp"
 #include "agent/datapath/prefilter.hpp"
 #include "agent/datapath/remote_map.hpp"
@@ -79,6 +80,7 @@ class KernelDatapath : public Datapath {
   Prefilter prefilter_;
   EndpointMap endpoints_;
   RemoteMap remotes_;
+  Epoch epoch_;
   Events events_;
   std::map<std::uint32_t, Pod> pods_;             // by the host end's index
   std::map<std::uint32_t, std::string> uplinks_;  // by index

@@ -84,6 +84,8 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
   if (!endpoints) return tl::make_unexpected(endpoints.error());
   auto remotes = RemoteMap::open(parts.maps);
   if (!remotes) return tl::make_unexpected(remotes.error());
+  auto epoch = Epoch::open(parts.maps);
+  if (!epoch) return tl::make_unexpected(epoch.error());
   auto prefilter = Prefilter::open(options.prefilter, parts.pins, parts.programs, parts.maps);
   if (!prefilter) return tl::make_unexpected(prefilter.error());
   auto events = Events::open(parts.maps);
@@ -97,6 +99,7 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
       new KernelDatapath(std::move(*core), std::move(attacher), std::move(*prefilter)));
   datapath->endpoints_ = std::move(*endpoints);
   datapath->remotes_ = std::move(*remotes);
+  datapath->epoch_ = std::move(*epoch);
   datapath->events_ = std::move(*events);
   datapath->remove_old_hooks();
   if (!options.prefilter.deny.empty() && options.prefilter.mode != config::XdpMode::off) {

@@ -118,9 +118,9 @@ struct nk_control {
 NK_SIZE_IS(nk_control, 8);
 
 /*
- * nk_epoch_v1: one __u64. Programs remember decisions, per CPU, as long as it stays the same (bpf/lib/flow.h). After
- * every change of nk_ep4_v1, nk_ep6_v1, nk_remote4_v1, nk_remote6_v1 or of a program, the agent writes a number that
- * was never there before, such as the nanoseconds since boot. 0: nothing is remembered.
+ * nk_epoch_v1: one __u64. Programs remember decisions, per CPU, as long as it stays the same (bpf/lib/flow.h). Before
+ * every change of nk_ep4_v1, nk_ep6_v1, nk_remote4_v1, nk_remote6_v1 or of a program, the agent writes 0: nothing is
+ * remembered. After it, a number that was never there before: the nanoseconds since boot.
  */
 
 /* nk_events_v1: ring buffer of refusals, filled only while control.monitor is set. */
