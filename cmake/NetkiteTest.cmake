@@ -7,8 +7,6 @@ function(netkite_test name)
   cmake_parse_arguments(arg "" "LABEL" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE netkite_options ${arg_DEPENDS} GTest::gtest GTest::gmock GTest::gtest_main)
-  # GoogleTest's macros trip these two.
-  target_compile_options(${name} PRIVATE -Wno-sign-conversion -Wno-conversion)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL})
 endfunction()

@@ -1,39 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/config/loader.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "agent/config/check.hpp"
 #include "agent/config/reader.hpp"
-#include "common/base/unique_fd.hpp"
+#include "common/base/file.hpp"
 #include "common/wire/agent_api.hpp"
 
 namespace netkite::config {
 namespace {
 
 constexpr std::size_t kMaxFile = 16U << 20;  // bytes; 100,000 deny prefixes take 3 MiB
-
-Result<std::string> read_text(const std::string& path) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return fail_errno(errno, "open " + path);
-  std::string text;
-  std::array<char, 65536> chunk{};
-  for (;;) {
-    const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
-    if (got < 0) return fail_errno(errno, "read " + path);
-    if (got == 0) return text;
-    text.append(chunk.data(), static_cast<std::size_t>(got));
-    if (text.size() > kMaxFile) return fail(Code::invalid, path + ": larger than 16 MiB");
-  }
-}
 
 // The library keeps the last of two equal keys without a word; a file that says a thing twice is a mistake.
 class RepeatedKeys {
@@ -151,7 +133,7 @@ Result<Options> parse(std::string_view text) {
 }
 
 Result<Options> load_file(const std::string& path) {
-  const auto text = read_text(path);
+  const auto text = read_file(path, kMaxFile);
   if (!text) return tl::make_unexpected(text.error());
   auto options = parse(*text);
   if (!options) return wrap(options.error(), path);

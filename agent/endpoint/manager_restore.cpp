@@ -4,12 +4,13 @@
 #include <filesystem>
 
 #include "agent/endpoint/manager.hpp"
+#include "common/base/file.hpp"
 
 namespace netkite::endpoint {
 namespace {
 
 Result<wire::Attachment> read_note(const std::filesystem::path& file) {
-  const auto text = read_small_file(file.string());
+  const auto text = read_file(file.string(), kMaxRow);
   if (!text) return tl::make_unexpected(text.error());
   const auto json = wire::parse_object(*text);
   if (!json) return tl::make_unexpected(json.error());

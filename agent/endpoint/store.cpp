@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "common/base/file.hpp"
 #include "common/base/unique_fd.hpp"
 
 namespace netkite::endpoint {
@@ -29,7 +30,7 @@ Result<Endpoint> last_row(std::string_view text) {
 }
 
 Result<Endpoint> read_row(const std::filesystem::path& file) {
-  const auto text = read_small_file(file.string());
+  const auto text = read_file(file.string(), kMaxRow);
   if (!text) return tl::make_unexpected(text.error());
   auto endpoint = last_row(*text);
   if (!endpoint) return endpoint;
@@ -41,18 +42,6 @@ Result<Endpoint> read_row(const std::filesystem::path& file) {
 }
 
 }  // namespace
-
-Result<std::string> read_small_file(const std::string& path) {
-  constexpr std::size_t kLimit = 65536;
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return fail_errno(errno, "open " + path);
-  std::string text(kLimit + 1, '\0');
-  const ssize_t got = ::read(file.get(), text.data(), text.size());
-  if (got < 0) return fail_errno(errno, "read " + path);
-  text.resize(static_cast<std::size_t>(got));
-  if (text.size() > kLimit) return fail(Code::invalid, path + " is larger than 64 KiB");
-  return text;
-}
 
 std::string Store::row(const std::string& host_ifname) const {
   return directory_ + "/" + host_ifname + std::string(kSuffix);

@@ -5,6 +5,7 @@
 // reboot ends the network namespaces, and with them what the rows describe.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,7 @@
 
 namespace netkite::endpoint {
 
-// A whole file, as long as it is as small as a row: at most 64 KiB.
-[[nodiscard]] Result<std::string> read_small_file(const std::string& path);
+inline constexpr std::size_t kMaxRow = 65536;  // bytes of a row's file, and of a note of a deferred DEL
 
 class Store {
  public:

@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kube/access.hpp"
 
-#include <fcntl.h>
 #include <openssl/evp.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 
-#include "common/base/unique_fd.hpp"
+#include "common/base/file.hpp"
 
 namespace netkite::kube {
 namespace {
+
+constexpr std::size_t kMaxCredential = 1U << 20;  // bytes
 
 std::string trimmed(std::string text) {
   const auto last = text.find_last_not_of(" \t\r\n");
@@ -56,20 +54,7 @@ Result<Access> from_file(const std::string& path) {
 
 }  // namespace
 
-Result<std::string> read_credential(const std::string& path) {
-  constexpr std::size_t kLimit = 1U << 20;
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return fail_errno(errno, "open " + path);
-  std::string text;
-  std::array<char, 4096> chunk{};
-  for (;;) {
-    const ssize_t got = ::read(file.get(), chunk.data(), chunk.size());
-    if (got < 0) return fail_errno(errno, "read " + path);
-    if (got == 0) return text;
-    text.append(chunk.data(), static_cast<std::size_t>(got));
-    if (text.size() > kLimit) return fail(Code::invalid, path + ": larger than 1 MiB");
-  }
-}
+Result<std::string> read_credential(const std::string& path) { return read_file(path, kMaxCredential); }
 
 Result<std::string> decode_base64(std::string_view text) {
   std::string clean(text);

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors, descriptors, undo steps, hashes.
+// Errors, files, descriptors, undo steps, hashes.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
 #include <string>
 
+#include "common/base/file.hpp"
 #include "common/base/hash.hpp"
 #include "common/base/result.hpp"
 #include "common/base/rollback.hpp"
@@ -79,6 +82,17 @@ TEST(UniqueFd, ClosesOnce) {
     EXPECT_EQ(moved.get(), number);
   }
   EXPECT_FALSE(is_open(number));
+}
+
+TEST(ReadFile, GivesAllOfItOrSaysWhatIsWrong) {
+  const std::string path = testing::TempDir() + "netkite-read-file-" + std::to_string(::getpid());
+  const std::string text(10'000, 'x');
+  std::ofstream(path) << text;
+  EXPECT_EQ(read_file(path, text.size()).value(), text);
+  EXPECT_EQ(read_file(path, text.size() - 1).error().message, path + ": larger than 9999 bytes");
+  ::unlink(path.c_str());
+  EXPECT_EQ(read_file(path, 1).error().code, Code::not_found);
+  EXPECT_EQ(read_file("/", 1).error().os_error, EISDIR);
 }
 
 TEST(Hash, IsTheSameInEveryBuild) {
