@@ -8,7 +8,7 @@
 namespace netkite::cni {
 namespace {
 
-constexpr std::size_t kLongest = 253;  // bytes of a pod's name or namespace, as Kubernetes has it
+constexpr std::size_t kLongestName = 253;  // bytes of a pod's name or namespace, as Kubernetes has it
 
 tl::unexpected<CniError> bad_args(const std::string& problem) {
   return refuse(ErrorCode::environment, "CNI_ARGS: " + problem);
@@ -49,7 +49,7 @@ struct Reader {
     if (key == "MAC") return read_mac(value);
     if (key == "K8S_POD_INFRA_CONTAINER_ID") return {};  // the same as CNI_CONTAINERID
     if (std::string* field = text_field(args, key); field != nullptr) {
-      if (value.size() > kLongest) return bad_args(std::string(key) + " is longer than 253 characters");
+      if (value.size() > kLongestName) return bad_args(std::string(key) + " is longer than 253 characters");
       *field = value;
       return {};
     }

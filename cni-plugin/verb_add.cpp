@@ -17,7 +17,7 @@ namespace netkite::cni {
 namespace {
 
 // Runtimes kill an ADD after two to four minutes; a hundred at once queue for the kernel's RTNL lock.
-constexpr std::chrono::seconds kLimit(60);
+constexpr std::chrono::seconds kAddLimit(60);
 constexpr std::chrono::seconds kUndoLimit(10);
 
 // What is asked of the agent, and where the wishes in it came from.
@@ -90,7 +90,7 @@ Result<void> bring_to_life(PodLink& link, AgentClient& client, const Call& call)
   if (auto done = link.configure(); !done) return done;
   const wire::CommitRequest commit = {
       .attachment = call.attachment(), .host_ifindex = link.host_ifindex(), .pod_ifindex = link.pod_ifindex()};
-  auto committed = client.call("commit", wire::to_json(commit), call.started + kLimit);
+  auto committed = client.call("commit", wire::to_json(commit), call.started + kAddLimit);
   if (!committed) return tl::make_unexpected(std::move(committed.error()));
   return link.activate();
 }
@@ -127,7 +127,7 @@ Outcome<void> verb_add(const Call& call, Output& output) {
   auto netns = open_pod_netns(call.args.netns);
   if (!netns) return tl::make_unexpected(netns.error());
 
-  auto client = AgentClient::connect(call.conf.agent_socket, call.started + kLimit);
+  auto client = AgentClient::connect(call.conf.agent_socket, call.started + kAddLimit);
   if (!client) return tl::make_unexpected(from_agent(client.error()));
   auto sent = client->send("prepare", wire::to_json(request->prepare), netns->get());
   if (!sent) return tl::make_unexpected(from_agent(sent.error()));
@@ -136,7 +136,7 @@ Outcome<void> verb_add(const Call& call, Output& output) {
   if (!host) return tl::make_unexpected(from_kernel(host.error()));
   auto pod = netlink::Socket::open_in(netns->get());
   if (!pod) return tl::make_unexpected(from_kernel(pod.error()));
-  auto reply = client->receive_as<wire::PrepareReply>("prepare", call.started + kLimit);
+  auto reply = client->receive_as<wire::PrepareReply>("prepare", call.started + kAddLimit);
   if (!reply) return tl::make_unexpected(refused_prepare(reply.error(), *request));
 
   PodLink link(std::move(*host), std::move(*pod),

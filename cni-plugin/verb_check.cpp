@@ -13,7 +13,7 @@
 namespace netkite::cni {
 namespace {
 
-constexpr std::chrono::seconds kLimit(10);
+constexpr std::chrono::seconds kCheckLimit(10);
 
 tl::unexpected<CniError> differs(std::string message) { return refuse(ErrorCode::check_failed, std::move(message)); }
 
@@ -84,7 +84,7 @@ Outcome<void> verb_check(const Call& call) {
   auto netns = open_pod_netns(call.args.netns);
   if (!netns) return tl::make_unexpected(netns.error());
 
-  const Deadline deadline = call.started + kLimit;
+  const Deadline deadline = call.started + kCheckLimit;
   auto client = AgentClient::connect(call.conf.agent_socket, deadline);
   if (!client) return tl::make_unexpected(from_agent(client.error()));
   auto sent = client->send("check", wire::to_json(wire::RemoveRequest{.attachment = call.attachment()}));

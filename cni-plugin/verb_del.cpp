@@ -13,7 +13,7 @@ namespace netkite::cni {
 namespace {
 
 // Runtimes kill a DEL after two minutes.
-constexpr std::chrono::seconds kLimit(20);
+constexpr std::chrono::seconds kDelLimit(20);
 constexpr std::chrono::seconds kSecondLimit(2);
 
 // containerd takes an error with either of these for "gone already" and forgets the attachment.
@@ -59,7 +59,7 @@ Outcome<void> remove_alone(const Call& call, netlink::Socket& host) {
 Outcome<void> remove(const Call& call) {
   auto host = netlink::Socket::open();
   if (!host) return tl::make_unexpected(from_kernel(host.error()));
-  auto removed = remove_by_agent(call.conf.agent_socket, *host, call.attachment(), call.started + kLimit);
+  auto removed = remove_by_agent(call.conf.agent_socket, *host, call.attachment(), call.started + kDelLimit);
   if (removed) return {};
   if (removed.error().code != Code::unavailable) return tl::make_unexpected(from_agent(removed.error()));
   return remove_alone(call, *host);

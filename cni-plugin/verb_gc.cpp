@@ -5,13 +5,13 @@
 
 namespace netkite::cni {
 namespace {
-constexpr std::chrono::seconds kLimit(60);
+constexpr std::chrono::seconds kGcLimit(60);
 }
 
 // Devices, addresses and programs are the agent's to compare with the list: it knows what it made, and goes on past
 // what cannot be removed.
 Outcome<void> verb_gc(const Call& call) {
-  const Deadline deadline = call.started + kLimit;
+  const Deadline deadline = call.started + kGcLimit;
   auto client = AgentClient::connect(call.conf.agent_socket, deadline);
   if (!client) return tl::make_unexpected(from_agent(client.error()));
   const wire::GcRequest request = {.network = call.conf.name, .valid = call.conf.valid_attachments};

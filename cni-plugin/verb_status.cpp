@@ -6,11 +6,11 @@
 namespace netkite::cni {
 namespace {
 // A runtime that waits longer than a second calls the node not ready.
-constexpr std::chrono::milliseconds kLimit(900);
+constexpr std::chrono::milliseconds kStatusLimit(900);
 }  // namespace
 
 Outcome<void> verb_status(const Call& call) {
-  const Deadline deadline = call.started + kLimit;
+  const Deadline deadline = call.started + kStatusLimit;
   auto client = AgentClient::connect(call.conf.agent_socket, deadline);
   if (!client) return refuse(ErrorCode::not_available, client.error().message);
   auto status = client->call_as<wire::CniStatusReply>("cni_status", nlohmann::json::object(), deadline);

@@ -4,21 +4,19 @@
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "agent/api/unix_socket.hpp"
+#include "common/base/await.hpp"
 #include "common/wire/agent_api.hpp"
 
 namespace netkite::api {
 namespace {
 
 namespace asio = boost::asio;
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 // A flood of refusals must leave the thread time for pods: events are fetched in rounds.
 constexpr auto kPause = std::chrono::milliseconds(50);

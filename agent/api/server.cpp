@@ -4,21 +4,18 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
+#include "agent/api/accept_pause.hpp"
 #include "agent/api/unix_socket.hpp"
+#include "common/base/await.hpp"
 
 namespace netkite::api {
 namespace {
 
 namespace asio = boost::asio;
 using Descriptor = asio::posix::stream_descriptor;
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
-
-constexpr auto kAcceptPause = std::chrono::milliseconds(100);  // after running out of descriptors
 
 std::string refusal(Code code, std::string message) {
   return wire::to_text(wire::to_json(Error{.code = code, .os_error = 0, .message = std::move(message)}));
@@ -140,7 +137,7 @@ asio::awaitable<bool> Server::answer(std::shared_ptr<Connection> connection) {
   co_return co_await send(connection, std::move(reply));
 }
 
-asio::awaitable<bool> Server::send(std::shared_ptr<Connection> connection, std::string message) {
+asio::awaitable<bool> Server::send(std::shared_ptr<Connection> connection, std::string message) const {
   for (;;) {
     const auto sent = send_message(connection->socket.native_handle(), message);
     if (sent) co_return true;

@@ -43,7 +43,7 @@ class Server {
   void admit(UniqueFd socket);
   [[nodiscard]] boost::asio::awaitable<void> serve(std::shared_ptr<Connection> connection);
   [[nodiscard]] boost::asio::awaitable<bool> answer(std::shared_ptr<Connection> connection);
-  [[nodiscard]] boost::asio::awaitable<bool> send(std::shared_ptr<Connection> connection, std::string message);
+  [[nodiscard]] boost::asio::awaitable<bool> send(std::shared_ptr<Connection> connection, std::string message) const;
   [[nodiscard]] boost::asio::awaitable<void> watch(std::shared_ptr<Connection> connection);
 
   boost::asio::io_context& context_;

@@ -3,15 +3,16 @@
 
 #include <spdlog/spdlog.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+
+#include "agent/api/accept_pause.hpp"
+#include "common/base/await.hpp"
 
 namespace netkite::api {
 namespace {
@@ -19,12 +20,10 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using asio::ip::tcp;
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 constexpr std::size_t kMaxConnections = 32;
 constexpr std::uint32_t kMaxHead = 8192;  // bytes
 constexpr auto kPatience = std::chrono::seconds(10);
-constexpr auto kAcceptPause = std::chrono::milliseconds(100);  // after running out of descriptors
 
 }  // namespace
 

@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <set>
 
@@ -15,15 +13,15 @@
 #include "agent/app/device_choice.hpp"
 #include "agent/app/process.hpp"
 #include "agent/config/loader.hpp"
+#include "common/base/await.hpp"
 
 namespace netkite::app {
 namespace {
 
 namespace asio = boost::asio;
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 // Changes come in swarms: one look at the kernel answers all of them.
-constexpr auto kDebounce = std::chrono::milliseconds(50);
+constexpr auto kUplinkDebounce = std::chrono::milliseconds(50);
 constexpr auto kRetry = std::chrono::seconds(10);
 
 // For coroutines that live as long as the agent.
@@ -138,7 +136,7 @@ asio::awaitable<void> Agent::follow_changes() {
     auto changed = monitor_->drain();
     if (changed && !*changed) continue;
     if (!changed) spdlog::warn("{}", changed.error().message);
-    timer.expires_after(kDebounce);
+    timer.expires_after(kUplinkDebounce);
     co_await timer.async_wait(kToken);
     if (!changes_->is_open()) co_return;
     // What came meanwhile is answered by the same look.

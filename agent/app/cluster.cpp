@@ -9,7 +9,7 @@ namespace netkite::app {
 namespace {
 
 // Nodes come in swarms, and what follows from a change costs the same for one as for all.
-constexpr auto kDebounce = std::chrono::milliseconds(200);
+constexpr auto kClusterDebounce = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -62,7 +62,7 @@ void Cluster::take(const std::string& key, const kube::Json& object) {
 void Cluster::announce() {
   if (announced_ || stopped_) return;
   announced_ = true;
-  timer_.expires_after(kDebounce);
+  timer_.expires_after(kClusterDebounce);
   timer_.async_wait([this](const boost::system::error_code& cancelled) {
     announced_ = false;
     if (!cancelled) changed_();

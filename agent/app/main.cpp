@@ -42,7 +42,7 @@ int run(std::span<char* const> words) {
   const auto arguments = parse_arguments(words);
   if (!arguments) {
     const int status = complain(arguments.error(), kUsageError);
-    std::fputs(kUsage.data(), stderr);
+    std::fwrite(kUsage.data(), 1, kUsage.size(), stderr);
     return status;
   }
   if (arguments->action == Action::help) return print(kUsage), 0;

@@ -56,7 +56,7 @@ Result<std::vector<Key>> present_keys(const TypedMap<Key, nk_deny>& map) {
 // Those of `prefixes` that the map does not have.
 template <typename Key>
 Result<std::vector<Key>> missing_keys(const TypedMap<Key, nk_deny>& map, const std::vector<Cidr>& prefixes) {
-  const auto wanted = sorted_keys<Key>(prefixes);
+  auto wanted = sorted_keys<Key>(prefixes);
   if (wanted.empty()) return wanted;
   auto present = present_keys(map);
   if (!present) return present;

@@ -99,10 +99,9 @@ std::string ExpediteRcu::state() {
   return shared.held.valid() ? "on" : "idle";
 }
 
-ExpediteRcu::ExpediteRcu() {
+ExpediteRcu::ExpediteRcu() : holds_(true) {
   auto& shared = shared_state();
   const std::lock_guard guard(shared.mutex);
-  holds_ = true;
   if (shared.holders++ > 0 || !shared.enabled) return;
   shared.held = raise(shared.record);
   shared.writable = shared.held.valid();

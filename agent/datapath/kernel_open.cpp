@@ -110,8 +110,9 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
 }
 
 Result<std::unique_ptr<Datapath>> Datapath::open(const config::Options& options) {
-  return KernelDatapath::open(options).map(
-      [](auto&& datapath) { return std::unique_ptr<Datapath>(std::move(datapath)); });
+  auto datapath = KernelDatapath::open(options);
+  if (!datapath) return tl::make_unexpected(datapath.error());
+  return std::unique_ptr<Datapath>(std::move(*datapath));
 }
 
 }  // namespace netkite::datapath

@@ -24,7 +24,7 @@ bool is_array(std::uint32_t type) { return type == BPF_MAP_TYPE_ARRAY || type ==
 std::size_t value_bytes(const MapInfo& info) {
   if (!is_per_cpu(info.type)) return info.value_size;
   const auto cpus = static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1));
-  return (info.value_size + 7U) / 8U * 8U * cpus;
+  return (std::size_t{info.value_size} + 7) / 8 * 8 * cpus;
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ std::string name_of(const wire::Attachment& attachment) {
 
 // The agent's own namespace as a pod's would put the programs of pods in the host's way.
 Result<netlink::NetnsId> foreign_netns(const UniqueFd& netns) {
-  const auto theirs = netlink::identify_netns(netns.get());
+  auto theirs = netlink::identify_netns(netns.get());
   if (!theirs) return wrap(theirs.error(), "netns");
   const auto ours = netlink::current_netns();
   if (!ours) return wrap(ours.error(), "netns");

@@ -2,17 +2,15 @@
 #include "agent/kube/reflector.hpp"
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include "agent/kube/reading.hpp"
+#include "common/base/await.hpp"
 
 namespace netkite::kube {
 namespace {
 
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 // A server that ends watches faster than that would be asked in a circle.
 constexpr auto kShortestWatch = std::chrono::seconds(1);
