@@ -167,7 +167,7 @@ world_of() {
   { ip -n "$ns" -4 route show table all; ip -n "$ns" -6 route show table all; } | sed -E 's/ *expires [^ ]+//; s/^/route /'
   ip -n "$ns" neigh show nud permanent | sed 's/^/neighbour /'
   find "$lab/bpf/$node" -type f 2>/dev/null | sed "s|$lab/bpf/|pin |"
-  find "$lab/$node/run" -mindepth 2 -type f 2>/dev/null | sed "s|$lab/|state |"
+  { find "$lab/$node/run" -mindepth 2 -type f 2>/dev/null || true; } | sed "s|$lab/|state |"
   lab_in "$node" nft list table inet netkite 2>/dev/null | sed 's/^/nft /' || true
   [ "${2:-}" = no-agent ] || ctl "$node" status | jq -r '.maps[]? | select(.entries != null and (.name | test("deny") | not)) | "map \(.name) \(.entries)"'
 }
@@ -184,7 +184,7 @@ descriptors() { find "/proc/$(lab_agent_pid "$1")/fd" -mindepth 1 | wc -l; }
 clear_cgroups() {
   local procs
   find /sys/fs/cgroup -path "*$1*" -name cgroup.procs 2> /dev/null | while read -r procs; do
-    xargs -r kill -KILL < "$procs" 2> /dev/null || true
+    { xargs -r kill -KILL < "$procs"; } 2> /dev/null || true
   done
   until_true 3 rmdir_cgroups "$1" || true
 }

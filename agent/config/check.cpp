@@ -54,6 +54,7 @@ class Checker {
     }
     absolute("run_dir", options_.run_dir);
     absolute("bpffs", options_.bpffs);
+    absolute("sysctl_dir", options_.sysctl_dir);
     absolute("datapath.source_dir", options_.datapath.source_dir);
     absolute("datapath.cache_dir", options_.datapath.cache_dir);
     absolute("socket", socket_path(options_));

@@ -109,6 +109,7 @@ void visit_fields(Visitor& visit, Is<Options> auto& options) {
   visit("run_dir", options.run_dir);
   visit("socket", options.socket);
   visit("bpffs", options.bpffs);
+  visit("sysctl_dir", options.sysctl_dir);
   visit("device", options.device);
   visit("pools", options.pools);
   visit("peers", options.peers);

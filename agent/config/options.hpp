@@ -71,6 +71,7 @@ struct Options {
   std::string run_dir = "/run/netkite";  // ledger, socket, notes
   std::string socket;                    // empty: <run_dir>/agent.sock
   std::string bpffs = "/sys/fs/bpf/netkite";
+  std::string sysctl_dir = "/proc/sys";  // a container sees a read-only one of its own there
   Device device = Device::automatic;
   std::vector<Cidr> pools;  // at least one unless Kubernetes has them; at most one per family
   std::vector<Peer> peers;

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "common/base/unique_fd.hpp"
 #include "common/netlink/neighbor.hpp"
@@ -22,8 +24,8 @@ bool is_l2(const Endpoint& endpoint) { return endpoint.device != wire::DeviceMod
 
 // A kernel without IPv6 has none of these files: nothing to set then. The value is read first because writing some of
 // them waits for the RTNL lock, which is busy while pods come and go.
-Result<void> set_ipv6_conf(const std::string& device, const std::string& key, char value) {
-  const auto path = "/proc/sys/net/ipv6/conf/" + device + "/" + key;
+Result<void> set_ipv6_conf(const std::string& folder, const std::string& key, char value) {
+  const auto path = folder + "/" + key;
   const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (!file.valid()) {
     if (errno == ENOENT) return {};
@@ -46,6 +48,8 @@ netlink::Route route_to(const Endpoint& endpoint, const Ip& address) {
 
 class KernelHostLink final : public HostLink {
  public:
+  explicit KernelHostLink(std::string sysctl_dir) : sysctl_dir_(std::move(sysctl_dir)) {}
+
   Result<netlink::Link> find(const std::string& name) override {
     auto open = socket();
     if (!open) return tl::make_unexpected(open.error());
@@ -62,8 +66,9 @@ class KernelHostLink final : public HostLink {
     auto open = socket();
     if (!open) return tl::make_unexpected(open.error());
     const bool v6 = std::ranges::any_of(endpoint.addresses, &Ip::is_v6);
-    auto set = set_ipv6_conf(endpoint.host_ifname, "accept_ra", '0');
-    if (set && v6) set = set_ipv6_conf(endpoint.host_ifname, "disable_ipv6", '0');
+    const auto settings = sysctl_dir_ + "/net/ipv6/conf/" + endpoint.host_ifname;
+    auto set = set_ipv6_conf(settings, "accept_ra", '0');
+    if (set && v6) set = set_ipv6_conf(settings, "disable_ipv6", '0');
     if (!set) return set;
     if (auto up = netlink::change_link(**open, endpoint.host_ifindex, {.up = true}); !up) return up;
     for (const auto& address : endpoint.addresses) {
@@ -108,12 +113,15 @@ class KernelHostLink final : public HostLink {
     return netlink::replace_route(socket, route_to(endpoint, address));
   }
 
+  std::string sysctl_dir_;
   std::optional<netlink::Socket> socket_;
 };
 
 }  // namespace
 
-std::unique_ptr<HostLink> make_host_link() { return std::make_unique<KernelHostLink>(); }
+std::unique_ptr<HostLink> make_host_link(const std::string& sysctl_dir) {
+  return std::make_unique<KernelHostLink>(sysctl_dir);
+}
 
 Result<void> matches(const netlink::Link& link, const Endpoint& endpoint) {
   const auto wrong = [&endpoint](const std::string& what) {

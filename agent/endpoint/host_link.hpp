@@ -33,8 +33,8 @@ class HostLink {
   [[nodiscard]] virtual Result<void> remove(const std::string& name) = 0;
 };
 
-// In the network namespace of the thread that makes the first call.
-[[nodiscard]] std::unique_ptr<HostLink> make_host_link();
+// In the network namespace of the thread that makes the first call. `sysctl_dir`: where the kernel's settings are.
+[[nodiscard]] std::unique_ptr<HostLink> make_host_link(const std::string& sysctl_dir);
 
 // Is `link` what the plugin was told to build for `endpoint`? invalid with one line when not.
 [[nodiscard]] Result<void> matches(const netlink::Link& link, const Endpoint& endpoint);

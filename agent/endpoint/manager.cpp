@@ -42,7 +42,7 @@ Result<void> check_mac(const std::optional<Mac>& mac, wire::DeviceMode device) {
 }  // namespace
 
 Manager::Manager(const config::Options& options, wire::DeviceMode device, datapath::Datapath& datapath)
-    : Manager(options, device, datapath, make_host_link()) {}
+    : Manager(options, device, datapath, make_host_link(options.sysctl_dir)) {}
 
 Manager::Manager(const config::Options& options, wire::DeviceMode device, datapath::Datapath& datapath,
                  std::unique_ptr<HostLink> host)

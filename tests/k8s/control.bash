@@ -64,7 +64,8 @@ control_up() {
     --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
     --listen-peer-urls http://127.0.0.1:2380
   api_up
-  kubectl apply -f "$root/deploy/kubernetes/rbac.yaml" > "$lab/kube/rbac.log" || fail "rbac.yaml: $(cat "$lab/kube/rbac.log")"
+  kubectl apply -f "$root/deploy/kubernetes/install.yaml" -l app.kubernetes.io/component=access > "$lab/kube/access.log" ||
+    fail "install.yaml: $(cat "$lab/kube/access.log")"
 }
 
 api_start() {

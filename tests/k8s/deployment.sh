@@ -14,29 +14,13 @@ control_up
 controllers_up
 node_up a
 node_up b
-ready_nodes() { kubectl get nodes -o json 2> /dev/null | jq '[.items[] | select(any(.status.conditions[]; .type == "Ready" and .status == "True"))] | length'; }
 eventually 60 '[ "$(ready_nodes)" = 2 ]' || fail "the nodes are not Ready: $(kubectl get nodes) $(tail -5 "$lab/a/kubelet.log")"
 kubectl get nodes -o json | jq -r '.items[] | "\(.metadata.name): \(.spec.podCIDRs | join(" "))"'
 remember a "$lab/before"
 
-cat > "$lab/deployment.yaml" <<YAML
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: echo}
-spec:
-  replicas: $pods
-  selector: {matchLabels: {app: echo}}
-  template:
-    metadata: {labels: {app: echo}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      automountServiceAccountToken: false
-      containers: [{name: echo, image: "$image", imagePullPolicy: Never, command: [/bin/httpd, -f, -p, "8080"]}]
-YAML
-kubectl create -f "$lab/deployment.yaml"
-list() { kubectl get pods -l app=echo -o json; }
-ready_pods() { list | jq '[.items[] | select(any(.status.conditions[]?; .type == "Ready" and .status == "True"))] | length'; }
-eventually 120 '[ "$(ready_pods)" = "$pods" ]' || fail "$(ready_pods) of $pods pods are Ready: $(kubectl describe pods | tail -20)"
+echo_deployment "$pods" | kubectl create -f -
+list() { pods_of app=echo; }
+eventually 120 '[ "$(ready_pods app=echo)" = "$pods" ]' || fail "$(ready_pods app=echo) of $pods pods are Ready: $(kubectl describe pods | tail -20)"
 list | jq -r '.items[] | "\(.metadata.name) on \(.spec.nodeName): \([.status.podIPs[].ip] | join(" "))"'
 equal "nodes with pods" 2 "$(list | jq '[.items[].spec.nodeName] | unique | length')"
 equal "addresses" $((2 * pods)) "$(list | jq '[.items[].status.podIPs[].ip] | unique | length')"
@@ -48,12 +32,7 @@ equal "addresses outside of their node's podCIDR" "" "$(list | jq -r --argjson p
 
 note "every pod reaches every pod, over both families"
 mapfile -t addresses < <(list | jq -r '.items[].status.podIPs[].ip')
-reached=0
-for pod in $(list | jq -r '.items[].metadata.name'); do
-  answer=$(kubectl exec "$pod" -- /bin/sh -c 'for ip in "$@"; do ping -c 1 -W 2 "$ip" > /dev/null && echo ok || echo "no $ip"; done' _ "${addresses[@]}")
-  lacks "pod $pod" no "$answer"
-  reached=$((reached + $(grep -c ok <<< "$answer")))
-done
+reached=$(everybody_reaches "${addresses[@]}") || fail "$reached"
 equal "pairs" $((pods * pods * 2)) "$reached"
 note "$reached of $reached pings answered"
 first=$(list | jq -r '.items[0].metadata.name')

@@ -4,7 +4,12 @@
 #
 #   controllers_up              kube-controller-manager (it gives podCIDRs) and kube-scheduler
 #   node_up NODE                agent, conflist, containerd, kubelet
+#   bare_node NODE              containerd and kubelet, with the folders that a node has, and nothing of ours
 #   on NODE command…            run in both namespaces of the node
+#   ready_nodes                 how many are Ready; ready_pods LABEL: of the pods with a label
+#   pods_of LABEL               those pods (JSON)
+#   echo_deployment COUNT       a Deployment of that many pods, labelled app=echo, which answer pings and HTTP (YAML)
+#   everybody_reaches ADDRESS…  every pod of it reaches each address; prints how many pings were answered
 #
 # One image serves as sandbox and as pod: a static busybox.
 
@@ -21,12 +26,16 @@ controllers_up() {
   background scheduler control "$kube_bin/kube-scheduler" --kubeconfig "$lab/kube/scheduler.conf" --leader-elect=false
 }
 
-# A process that holds the node's mount namespace: what a kubelet keeps at places that cannot be chosen is the node's own.
+# A process that holds the node's mount namespace: what is kept at places that cannot be chosen is the node's own. Mounts
+# are shared in it, as a kubelet finds them on a machine.
 node_space() {
   local node=$1
-  nsenter --net="$(lab_path "$node")" unshare --mount bash -c \
-    'for place in /var/lib /var/log; do mount -t tmpfs tmpfs "$place" || exit; done; touch "$1"; exec sleep infinity' \
-    _ "$lab/$node/space" &
+  mkdir -p "$lab/bpf/$node"
+  nsenter --net="$(lab_path "$node")" unshare --mount bash -c '
+    for place in /var/lib /var/log /run /opt /etc/cni; do mount -t tmpfs tmpfs "$place" || exit; done
+    mkdir -p /run/netns /opt/cni/bin /etc/cni/net.d && cp /usr/lib/cni/{loopback,portmap} /opt/cni/bin/ &&
+      mount --bind "$1" /sys/fs/bpf && mount --make-rshared / && touch "$2" && exec sleep infinity' \
+    _ "$lab/bpf/$node" "$lab/$node/space" &
   echo $! > "$lab/jobs/space-$node.pid"
   until_true 5 test -e "$lab/$node/space" || fail "no mount namespace for node $node"
 }
@@ -55,8 +64,9 @@ make_image() {
   tar -C "$dir" -cf "$lab/image.tar" manifest.json config.json layer.tar
 }
 
+# containerd_up NODE [PLUGINS NETWORKS]
 containerd_up() {
-  local node=$1
+  local node=$1 bin=${2:-$CNI_PATH} conf=${3:-$lab/$1/net.d}
   cat > "$lab/$node/containerd.toml" <<CONF
 version = 2
 root = "$lab/$node/containerd"
@@ -69,8 +79,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   restrict_oom_score_adj = true
   sandbox_image = "$image"
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "$CNI_PATH"
-    conf_dir = "$lab/$node/net.d"
+    bin_dir = "$bin"
+    conf_dir = "$conf"
 CONF
   on_background containerd "$node" containerd --config "$lab/$node/containerd.toml"
   until_true 20 c "$node" version > /dev/null 2>&1 || fail "containerd of $node: $(tail -5 "$lab/$node/containerd.log")"
@@ -117,4 +127,45 @@ node_up() {
   jq '.cniVersion = "1.0.0"' "$lab/$node/net.conflist" > "$lab/$node/net.d/10-netkite.conflist"
   containerd_up "$node"
   kubelet_up "$node"
+}
+
+bare_node() {
+  local node=$1
+  [ -e "$lab/image.tar" ] || make_image
+  node_space "$node"
+  containerd_up "$node" /opt/cni/bin /etc/cni/net.d
+  kubelet_up "$node"
+}
+
+# How many objects of a list (standard input) have the condition Ready.
+count_ready() { jq '[.items[] | select(any(.status.conditions[]?; .type == "Ready" and .status == "True"))] | length'; }
+ready_nodes() { kubectl get nodes -o json 2> /dev/null | count_ready; }
+pods_of() { kubectl get pods -l "$1" -o json; }
+ready_pods() { pods_of "$1" | count_ready; }
+
+echo_deployment() {
+  cat <<YAML
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: echo}
+spec:
+  replicas: $1
+  selector: {matchLabels: {app: echo}}
+  template:
+    metadata: {labels: {app: echo}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      automountServiceAccountToken: false
+      containers: [{name: echo, image: "$image", imagePullPolicy: Never, command: [/bin/httpd, -f, -p, "8080"]}]
+YAML
+}
+
+everybody_reaches() {
+  local pod answer reached=0
+  for pod in $(pods_of app=echo | jq -r '.items[].metadata.name'); do
+    answer=$(kubectl exec "$pod" -- /bin/sh -c 'for ip in "$@"; do ping -c 1 -W 2 "$ip" > /dev/null && echo ok || echo "no $ip"; done' _ "$@")
+    lacks "pod $pod" no "$answer"
+    reached=$((reached + $(grep -c ok <<< "$answer")))
+  done
+  echo "$reached"
 }

@@ -18,6 +18,7 @@ using ::testing::Not;
 
 constexpr std::string_view kFull = R"({
   "node_name": "a", "log_level": "debug", "run_dir": "/run/a", "socket": "/run/a/s", "bpffs": "/sys/fs/bpf/a",
+  "sysctl_dir": "/host/proc/sys",
   "device": "netkit-l2", "pools": ["10.244.1.0/24", "fd00:244:1::/64"],
   "peers": [{"name": "b", "addresses": ["192.0.2.2", "2001:db8::2"], "pod_ranges": ["10.244.2.0/24", "fd00:244:2::/64"]}],
   "uplinks": ["eth0"], "mtu": 1400, "manage_forwarding": false,

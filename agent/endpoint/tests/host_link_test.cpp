@@ -48,7 +48,7 @@ class HostLinkTest : public ::testing::Test {
 
   static bool entered_;
   UniqueFd pod_;  // the namespace, and with it the device, lives as long as its descriptor
-  std::unique_ptr<HostLink> host_ = make_host_link();
+  std::unique_ptr<HostLink> host_ = make_host_link("/proc/sys");
   Endpoint endpoint_;
 };
 bool HostLinkTest::entered_ = false;

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+# Netkite on a cluster as its users have it: the image, install.yaml, uninstall.yaml, kubectl. Source it after
+# kubelet.bash.
+#
+#   image_on NODE…            the agent's image, made from the build under test, as $agent_image and as $next_image
+#   manifest                  install.yaml, with the way to the API server: nothing here serves the cluster's own address
+#   install_netkite           by one kubectl command, and until every node has it
+#   uninstall_netkite         by the commands at the head of uninstall.yaml
+#   node_world NODE           what is on a node, its files, pins and devices, as text
+#   netkite_on NODE word…     the command-line tool, JSON output
+
+agent_image=localhost/netkite:0.1.0 next_image=localhost/netkite:next
+in_system() { kubectl --namespace kube-system "$@"; }
+
+image_on() {
+  local node name
+  for name in "$agent_image" "$next_image"; do
+    "$root/dev/image" --build "$(lab_build)" --name "$name" "$lab/netkite.tar" || fail "no image"
+    for node in "$@"; do
+      c "$node" images import "$lab/netkite.tar" >> "$lab/$node/import.log" 2>&1 || fail "import: $(cat "$lab/$node/import.log")"
+    done
+  done
+}
+
+manifest() {
+  local enabled='"kubernetes": { "enabled": true'
+  grep -qF "$enabled" "$root/deploy/kubernetes/install.yaml" || fail "install.yaml does not have $enabled"
+  sed "s|$enabled|&, \"server\": \"https://$(lab_ip control 4):6443\"|" "$root/deploy/kubernetes/install.yaml"
+}
+
+rolled_out() { in_system rollout status daemonset/netkite --timeout "$((${1:-90} * slow))s"; }
+why_not() {
+  in_system describe pods -l app.kubernetes.io/name=netkite | tail -25
+  in_system logs -l app.kubernetes.io/name=netkite --all-containers --tail 8 2>&1
+}
+install_netkite() {
+  manifest | kubectl apply -f - || fail "install.yaml is refused"
+  rolled_out || fail "the DaemonSet does not get ready: $(why_not)"
+}
+uninstall_netkite() {
+  kubectl replace -f "$root/deploy/kubernetes/uninstall.yaml" || fail "uninstall.yaml is refused"
+  rolled_out || fail "the clean-up does not end: $(why_not)"
+  kubectl delete -f "$root/deploy/kubernetes/install.yaml" || fail "install.yaml cannot be deleted"
+  eventually 60 '[ -z "$(in_system get pods -l app.kubernetes.io/name=netkite -o name)" ]' || fail "pods are left: $(why_not)"
+}
+
+netkite_on() { on "$1" "$lab/bin/netkite" --output json "${@:2}"; }
+# Without what comes from forwarding, which stays on: somebody else may need it by now.
+node_world() {
+  world_of "$1" no-agent | grep -v '^route anycast'
+  { on "$1" find /opt/cni /etc/cni /run/netkite 2> /dev/null || true; } | sed 's/^/file /'
+}
+# What killed agents have left raised: each node has a record of its own.
+lower_rcu_of() {
+  local node
+  for node in "$@"; do
+    on "$node" bash -c "$(declare -f lab_lower_rcu); lab_lower_rcu"
+  done
+}
