@@ -111,7 +111,9 @@ Result<void> Agent::serve() {
   asio::co_spawn(context_, follow_changes(), report_end("the watch on devices and routes"));
   asio::co_spawn(context_, retry(), report_end("the retry timer"));
   asio::co_spawn(context_, obey_signals(), report_end("signal handling"));
-  if (cluster_) asio::co_spawn(context_, cluster_->follow(), report_end("the watch on the cluster"));
+  if (!cluster_) return {};
+  asio::co_spawn(context_, cluster_->follow(), report_end("the watch on the cluster"));
+  asio::co_spawn(context_, cluster_->announce_ready(), report_end("the report to the cluster"));
   return {};
 }
 
@@ -180,6 +182,7 @@ void Agent::reconcile() {
   if (auto applied = node::apply_routes(options_, view_); !applied) problems.push_back(applied.error().message);
   manager_->set_view(view_);
   set_problems(std::move(problems));
+  if (cluster_) cluster_->set_ready(api::unready(status()).empty());
 }
 
 // Said when they come and when they go, not every time that they are still there.
@@ -264,7 +267,9 @@ api::NodeStatus Agent::status() const {
       .view = view_,
       .missing = missing_,
       .problems = std::move(problems),
-      .uplinks_attached = uplinks_->has_all(view_.uplinks),
+      // In a cluster a node that has no way to the others is not ready: pods would come to it.
+      .uplinks_attached =
+          uplinks_->has_all(view_.uplinks) && (!cluster_ || options_.peers.empty() || !view_.uplinks.empty()),
       .not_ready = not_ready(),
   };
 }

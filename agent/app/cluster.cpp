@@ -11,6 +11,10 @@ namespace {
 // Nodes come in swarms, and what follows from a change costs the same for one as for all.
 constexpr auto kClusterDebounce = std::chrono::milliseconds(200);
 
+kube::Source source_of(const config::Options& options) {
+  return {.kubeconfig = options.kubernetes.kubeconfig, .server = options.kubernetes.server};
+}
+
 }  // namespace
 
 Cluster::Cluster(boost::asio::io_context& context, const config::Options& options, std::function<void()> changed)
@@ -18,8 +22,9 @@ Cluster::Cluster(boost::asio::io_context& context, const config::Options& option
       file_(options.run_dir + "/cluster.json"),
       changed_(std::move(changed)),
       timer_(context),
-      reflector_(context, {.kubeconfig = options.kubernetes.kubeconfig, .server = options.kubernetes.server},
-                 kube::nodes(), events()) {}
+      report_ready_(options.kubernetes.report_ready),
+      announcer_(context, source_of(options), options.node_name, [this] { announce(); }, {}),
+      reflector_(context, source_of(options), kube::nodes(), events()) {}
 
 kube::Events Cluster::events() {
   return {
@@ -28,6 +33,7 @@ kube::Events Cluster::events() {
           [this](const std::string& key) {
             nodes_.erase(key);
             unreadable_.erase(key);
+            if (key == name_) announcer_.set_marks({});
             announce();
           },
       .synced =
@@ -45,6 +51,7 @@ kube::Events Cluster::events() {
 }
 
 void Cluster::take(const std::string& key, const kube::Json& object) {
+  if (key == name_) announcer_.set_marks(kube::marks_from(object));
   auto node = kube::node_from(object);
   if (!node) {
     // What was known of it stays: a mistake in an object must not cut its pods off.
@@ -72,12 +79,14 @@ void Cluster::announce() {
 void Cluster::stop() {
   stopped_ = true;
   timer_.cancel();
+  announcer_.stop();
   reflector_.stop();
 }
 
 std::vector<std::string> Cluster::problems() const {
   std::vector<std::string> lines;
   if (!trouble_.empty()) lines.push_back("kubernetes: " + trouble_);
+  if (!announcer_.trouble().empty()) lines.push_back("kubernetes: " + announcer_.trouble());
   for (const auto& [name, why] : unreadable_) lines.push_back("kubernetes: " + why);
   return lines;
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/app/announcer.hpp"
 #include "agent/app/membership.hpp"
 #include "agent/config/options.hpp"
 #include "agent/kube/reflector.hpp"
@@ -36,12 +37,16 @@ class Cluster {
 
   // To be spawned once; ends after stop().
   [[nodiscard]] boost::asio::awaitable<void> follow() { return reflector_.run(); }
+  // The same: tells the cluster once the node is ready.
+  [[nodiscard]] boost::asio::awaitable<void> announce_ready() { return announcer_.run(); }
   void stop();
 
   // All nodes of the server, once it has named all of them.
   [[nodiscard]] bool synced() const { return synced_; }
   [[nodiscard]] const Nodes& nodes() const { return nodes_; }
-  // One line each: why the server cannot be followed, nodes that make no sense.
+  // Pods can be made here, and what the server knows has been taken over. Not all of it: nothing happens.
+  void set_ready(bool ready) { announcer_.set_ready(ready && synced_ && report_ready_); }
+  // One line each: why the server cannot be followed or told, nodes that make no sense.
   [[nodiscard]] std::vector<std::string> problems() const;
 
  private:
@@ -52,10 +57,11 @@ class Cluster {
   std::string name_, file_;
   std::function<void()> changed_;
   boost::asio::steady_timer timer_;
-  bool announced_ = false, stopped_ = false, synced_ = false;
+  bool announced_ = false, stopped_ = false, synced_ = false, report_ready_;
   std::string trouble_ = "not asked yet";
   Nodes nodes_;
   std::map<std::string, std::string> unreadable_;  // by name: why
+  Announcer announcer_;
   kube::Reflector reflector_;
 };
 

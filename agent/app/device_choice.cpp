@@ -4,6 +4,9 @@
 namespace netkite::app {
 
 Result<wire::DeviceMode> choose_device(config::Device wanted, const datapath::Features& features) {
+  if (!features.untried.empty()) {
+    return fail(Code::denied, features.untried + ": the agent needs CAP_NET_ADMIN and CAP_SYS_ADMIN");
+  }
   if (!features.tcx) {
     return fail(Code::unsupported,
                 "this kernel has no tcx links (Linux 6.6 and later with CONFIG_NET_INGRESS and CONFIG_NET_EGRESS): the "

@@ -100,6 +100,7 @@ void visit_fields(Visitor& visit, Is<Kubernetes> auto& kubernetes) {
   visit("enabled", kubernetes.enabled);
   visit("kubeconfig", kubernetes.kubeconfig);
   visit("server", kubernetes.server);
+  visit("report_ready", kubernetes.report_ready);
 }
 
 template <typename Visitor>

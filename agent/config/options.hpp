@@ -61,8 +61,9 @@ struct Prefilter {
 // Pools and peers come from the cluster's Node objects instead of the file.
 struct Kubernetes {
   bool enabled = false;
-  std::string kubeconfig;  // a path; empty: the service account of the agent's pod
-  std::string server;      // a URL in place of the one that the kubeconfig or the pod's environment has
+  std::string kubeconfig;    // a path; empty: the service account of the agent's pod
+  std::string server;        // a URL in place of the one that the kubeconfig or the pod's environment has
+  bool report_ready = true;  // take the node's taint away and say NetworkUnavailable=False, once it is so
 };
 
 struct Options {

@@ -77,6 +77,7 @@ struct ProgramReport {
 struct Features {
   bool netkit = false, tcx = false, netkit_scrub = false, ringbuf = false;
   std::vector<std::string> missing;
+  std::string untried;  // why nothing is known of devices and programs; empty: it was tried
 };
 [[nodiscard]] Features probe_features();
 

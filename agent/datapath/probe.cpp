@@ -8,6 +8,7 @@
 #include <sched.h>
 
 #include <array>
+#include <cerrno>
 #include <thread>
 
 #include "agent/datapath/datapath.hpp"
@@ -70,7 +71,10 @@ void probe_netkit(netlink::Socket& socket, int program_fd, Features& features) {
 
 // On a thread of its own: its namespace ends with it.
 void probe_devices(Features& features) {
-  if (::unshare(CLONE_NEWNET) != 0) return;
+  if (::unshare(CLONE_NEWNET) != 0) {
+    features.untried = fail_errno(errno, "make a network namespace to try devices in").value().message;
+    return;
+  }
   const auto program = load_nothing();
   if (!program.valid()) return;
   features.tcx = can_link(program.get(), kLoopback, Hook::tcx_ingress);
@@ -79,6 +83,7 @@ void probe_devices(Features& features) {
 }
 
 void name_missing(Features& features) {
+  if (!features.untried.empty()) return features.missing.push_back(features.untried);
   if (!features.netkit) {
     features.missing.emplace_back("netkit: not in this kernel (CONFIG_NETKIT=y, Linux 6.7 or later); pods use veth");
   }

@@ -9,8 +9,8 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/beast/http/buffer_body.hpp>
-#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
 #include "common/base/await.hpp"
@@ -144,19 +144,22 @@ asio::awaitable<Result<void>> Connection::handshake() {
                  authority() + ": its certificate is not to be trusted for \"" + access_.server_name + "\": " + why);
 }
 
-asio::awaitable<Result<unsigned>> Connection::get(std::string target, Taker taker) {
-  if (access_.tls) co_return co_await exchange(*stream_, std::move(target), std::move(taker));
-  co_return co_await exchange(stream_->next_layer(), std::move(target), std::move(taker));
+asio::awaitable<Result<unsigned>> Connection::ask(Request request, Taker taker) {
+  if (access_.tls) co_return co_await exchange(*stream_, std::move(request), std::move(taker));
+  co_return co_await exchange(stream_->next_layer(), std::move(request), std::move(taker));
 }
 
 template <typename Stream>
-asio::awaitable<Result<unsigned>> Connection::exchange(Stream& stream, std::string target, Taker taker) {
+asio::awaitable<Result<unsigned>> Connection::exchange(Stream& stream, Request wanted, Taker taker) {
   auto& socket = beast::get_lowest_layer(stream);
-  http::request<http::empty_body> request(http::verb::get, access_.base + target, 11);
+  const auto verb = wanted.patch.empty() ? http::verb::get : http::verb::patch;
+  http::request<http::string_body> request(verb, access_.base + wanted.target, 11, std::move(wanted.body));
+  if (!wanted.patch.empty()) request.set(http::field::content_type, wanted.patch);
   request.set(http::field::host, authority());
   request.set(http::field::user_agent, "netkite-agent");
   request.set(http::field::accept, "application/json");
   if (!access_.token.empty()) request.set(http::field::authorization, "Bearer " + access_.token);
+  request.prepare_payload();
   socket.expires_after(deadlines_.exchange);
   if (const auto [error, bytes] = co_await http::async_write(stream, request, kToken); error) {
     co_return broken("ask", error);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One connection to the API server: GET after GET, each body handed on as it arrives. Every step has a deadline.
+// One connection to the API server: request after request, each answer's body handed on as it arrives. Every step has a
+// deadline.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -28,6 +29,12 @@ struct Deadlines {
   // pause.
 };
 
+struct Request {
+  std::string target;  // begins with '/'
+  std::string patch;   // the media type of a patch; empty: a GET
+  std::string body;    // the patch
+};
+
 class Connection {
  public:
   // A piece of the body with the answer's status; an empty one as soon as the status is known. An error ends the
@@ -38,10 +45,10 @@ class Connection {
                                                                 const Access& access, Deadlines deadlines = {});
 
   [[nodiscard]] boost::asio::awaitable<Result<void>> open();
-  // The answer's status, after its whole body. `target` begins with '/'; the longest pause in the body is `set_pause`.
-  [[nodiscard]] boost::asio::awaitable<Result<unsigned>> get(std::string target, Taker taker);
+  // The answer's status, after its whole body. The longest pause in the body is `set_pause`.
+  [[nodiscard]] boost::asio::awaitable<Result<unsigned>> ask(Request request, Taker taker);
   void set_pause(std::chrono::milliseconds pause) { pause_ = pause; }
-  [[nodiscard]] bool usable() const { return usable_; }  // for another get
+  [[nodiscard]] bool usable() const { return usable_; }  // for another request
   // Whatever is under way fails.
   void close();
 
@@ -52,7 +59,7 @@ class Connection {
   [[nodiscard]] boost::asio::awaitable<Result<Endpoints>> resolve();
   [[nodiscard]] boost::asio::awaitable<Result<void>> handshake();
   template <typename Stream>
-  [[nodiscard]] boost::asio::awaitable<Result<unsigned>> exchange(Stream& stream, std::string target, Taker taker);
+  [[nodiscard]] boost::asio::awaitable<Result<unsigned>> exchange(Stream& stream, Request wanted, Taker taker);
   [[nodiscard]] tl::unexpected<Error> broken(std::string_view step, const boost::system::error_code& error);
   [[nodiscard]] std::string authority() const;
 

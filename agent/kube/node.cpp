@@ -3,11 +3,13 @@
 
 #include <algorithm>
 
+#include "agent/kube/patch.hpp"
 #include "agent/kube/reading.hpp"
 
 namespace netkite::kube {
 namespace {
 
+constexpr std::string_view kNetworkUnavailable = "NetworkUnavailable";
 constexpr std::size_t kMaxAddresses = 64;  // looked at: the kubelet reports a handful
 
 // A member that is an object or list, or an empty one.
@@ -49,7 +51,8 @@ Result<std::vector<Ip>> addresses_of(const Json& list) {
 
 Resource nodes() {
   return {.path = "/api/v1/nodes",
-          .fields = {"spec.podCIDR", "spec.podCIDRs", "status.addresses.type", "status.addresses.address"}};
+          .fields = {"spec.podCIDR", "spec.podCIDRs", "spec.taints.key", "status.addresses.type",
+                     "status.addresses.address", "status.conditions.type", "status.conditions.status"}};
 }
 
 Result<Node> node_from(const Json& object) {
@@ -62,6 +65,44 @@ Result<Node> node_from(const Json& object) {
   node.pod_ranges = *std::move(ranges);
   node.addresses = *std::move(addresses);
   return node;
+}
+
+NodeMarks marks_from(const Json& object) {
+  NodeMarks marks;
+  const auto taints = member(member(object, "spec"), "taints");
+  for (std::size_t i = 0; taints.is_array() && i < taints.size(); ++i) {
+    marks.taints.push_back(text_at(taints[i], "key") == kNotReadyTaint);
+  }
+  const auto conditions = member(member(object, "status"), "conditions");
+  for (std::size_t i = 0; conditions.is_array() && i < conditions.size(); ++i) {
+    if (text_at(conditions[i], "type") != kNetworkUnavailable) continue;
+    marks.network_said = text_at(conditions[i], "status") == "False";
+  }
+  return marks;
+}
+
+std::vector<Request> requests_for(const std::string& name, const NodeMarks& marks, const std::string& now) {
+  std::vector<Request> requests;
+  const auto target = "/api/v1/nodes/" + percent_encoded(name);
+  if (!marks.network_said) {
+    const Json condition = {{"type", kNetworkUnavailable}, {"status", "False"},
+                            {"reason", "NetkiteIsReady"},  {"message", "the pods' network works on this node"},
+                            {"lastHeartbeatTime", now},    {"lastTransitionTime", now}};
+    requests.push_back({.target = target + "/status",
+                        .patch = kStrategicPatch,
+                        .body = Json{{"status", {{"conditions", Json::array({condition})}}}}.dump()});
+  }
+  // From the last one on, so that the places of the others stay what they are; and each only if it is still there,
+  // because others change the list too.
+  Json steps = Json::array();
+  for (std::size_t i = marks.taints.size(); i-- > 0;) {
+    if (!marks.taints[i]) continue;
+    const auto place = "/spec/taints/" + std::to_string(i);
+    steps.push_back({{"op", "test"}, {"path", place + "/key"}, {"value", kNotReadyTaint}});
+    steps.push_back({{"op", "remove"}, {"path", place}});
+  }
+  if (!steps.empty()) requests.push_back({.target = target, .patch = kJsonPatch, .body = steps.dump()});
+  return requests;
 }
 
 Json to_json(const Node& node) {

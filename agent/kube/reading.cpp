@@ -47,12 +47,12 @@ std::string percent_encoded(std::string_view text) {
   return encoded;
 }
 
-Reflector::Reading::Reading(Fields wanted, Picker::Taker item, Picker::Taker document)
+Reading::Reading(Fields wanted, Picker::Taker item, Picker::Taker document)
     : on_document(std::move(document)), picker_(std::move(wanted), std::move(item), [this](const Json& each) {
         if (!refusal_) on_document(each);
       }) {}
 
-Result<void> Reflector::Reading::take(unsigned code, std::string_view piece) {
+Result<void> Reading::take(unsigned code, std::string_view piece) {
   if (status == 0) {
     status = code;
     if (code == 200 && on_start) on_start();
@@ -67,13 +67,13 @@ Result<void> Reflector::Reading::take(unsigned code, std::string_view piece) {
   return {};
 }
 
-Result<void> Reflector::Reading::finish() {
+Result<void> Reading::finish() {
   if (status != 200) return tl::make_unexpected(refused());
   if (!stream_.between_documents()) return fail(Code::unavailable, "the answer broke off");
   return {};
 }
 
-Error Reflector::Reading::refused() const {
+Error Reading::refused() const {
   auto words = refusal_.value_or("");
   if (words.empty()) words = text_at(Json::parse(complaint_, nullptr, false), "message");
   if (words.empty()) words = complaint_;

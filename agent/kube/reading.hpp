@@ -22,7 +22,7 @@ inline constexpr std::string_view kInitialEventsEnd = "k8s.io/initial-events-end
 [[nodiscard]] bool is_initial_events_end(const Json& object);
 [[nodiscard]] std::string percent_encoded(std::string_view text);
 
-struct Reflector::Reading {
+struct Reading {
   Reading(Fields wanted, Picker::Taker item, Picker::Taker document);
   Reading(const Reading&) = delete;
   Reading& operator=(const Reading&) = delete;

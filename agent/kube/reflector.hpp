@@ -41,6 +41,8 @@ struct Pace {
   Deadlines deadlines;
 };
 
+struct Reading;  // one answer under way
+
 class Reflector {
  public:
   Reflector(boost::asio::io_context& context, Source source, Resource resource, Events events, Pace pace = {});
@@ -50,8 +52,6 @@ class Reflector {
   void stop();
 
  private:
-  struct Reading;  // one answer under way
-
   [[nodiscard]] boost::asio::awaitable<Result<void>> session();
   [[nodiscard]] boost::asio::awaitable<Result<void>> sync();
   [[nodiscard]] boost::asio::awaitable<Result<void>> list();

@@ -67,6 +67,15 @@ TEST(DeviceChoice, AnExplicitModeIsNeverReplaced) {
   EXPECT_THAT(choose_device(config::Device::veth, features(true, false)).error().message, HasSubstr("tcx"));
 }
 
+TEST(DeviceChoice, AMissingRightIsNoMissingKernelFeature) {
+  auto untried = features(false, false);
+  untried.untried = "make a network namespace: Operation not permitted";
+  const auto refused = choose_device(config::Device::automatic, untried);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::denied);
+  EXPECT_THAT(refused.error().message, HasSubstr("CAP_SYS_ADMIN"));
+}
+
 config::Options base() {
   return config::parse(R"({"pools": ["10.0.0.0/24"], "prefilter": {"deny": ["192.0.2.0/24", "198.51.100.0/24"]}})")
       .value();

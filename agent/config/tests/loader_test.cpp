@@ -30,11 +30,13 @@ constexpr std::string_view kFull = R"({
 })";
 
 TEST(Loader, KubernetesHasThePools) {
-  const auto options =
-      parse(R"({"kubernetes": {"enabled": true, "kubeconfig": "/k", "server": "https://192.0.2.1:6443"}})");
+  const auto options = parse(R"({"kubernetes": {"enabled": true, "kubeconfig": "/k", "server": "https://192.0.2.1:6443",
+                 "report_ready": false}})");
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_EQ(options->kubernetes.kubeconfig, "/k");
   EXPECT_EQ(options->kubernetes.server, "https://192.0.2.1:6443");
+  EXPECT_FALSE(options->kubernetes.report_ready);
+  EXPECT_TRUE(parse(R"({"kubernetes": {"enabled": true}})")->kubernetes.report_ready);
   EXPECT_TRUE(parse(dump(*options)));
   const auto message = [](const char* text) { return parse(text).error().message; };
   EXPECT_THAT(message(R"({"kubernetes": {"enabled": true}, "pools": ["10.1.0.0/24"]})"), HasSubstr("pools: they come"));
@@ -64,6 +66,7 @@ TEST(Loader, ReadsEveryKey) {
   EXPECT_EQ(options->run_dir, "/run/a");
   EXPECT_EQ(options->socket, "/run/a/s");
   EXPECT_EQ(options->bpffs, "/sys/fs/bpf/a");
+  EXPECT_EQ(options->sysctl_dir, "/host/proc/sys");
   EXPECT_EQ(options->device, Device::netkit_l2);
   EXPECT_EQ(options->http_port, 9477U);
   ASSERT_EQ(options->pools.size(), 2U);
