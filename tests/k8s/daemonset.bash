@@ -2,20 +2,21 @@
 # Netkite on a cluster as its users have it: the image, install.yaml, uninstall.yaml, kubectl. Source it after
 # kubelet.bash.
 #
-#   image_on NODE…            the agent's image, made from the build under test, as $agent_image and as $next_image
+#   image_on NODE…            the agent's image, made from the build under test, as dev/image names it (which is what the
+#                             manifests name) and as $next_image
 #   manifest                  install.yaml, with the way to the API server: nothing here serves the cluster's own address
 #   install_netkite           by one kubectl command, and until every node has it
 #   uninstall_netkite         by the commands at the head of uninstall.yaml
 #   node_world NODE           what is on a node, its files, pins and devices, as text
 #   netkite_on NODE word…     the command-line tool, JSON output
 
-agent_image=localhost/netkite:0.1.0 next_image=localhost/netkite:next
+next_image=localhost/netkite:next
 in_system() { kubectl --namespace kube-system "$@"; }
 
 image_on() {
   local node name
-  for name in "$agent_image" "$next_image"; do
-    "$root/dev/image" --build "$(lab_build)" --name "$name" "$lab/netkite.tar" || fail "no image"
+  for name in '' "$next_image"; do
+    "$root/dev/image" --build "$(lab_build)" ${name:+--name "$name"} "$lab/netkite.tar" || fail "no image"
     for node in "$@"; do
       c "$node" images import "$lab/netkite.tar" >> "$lab/$node/import.log" 2>&1 || fail "import: $(cat "$lab/$node/import.log")"
     done
@@ -28,7 +29,7 @@ manifest() {
   sed "s|$enabled|&, \"server\": \"https://$(lab_ip control 4):6443\"|" "$root/deploy/kubernetes/install.yaml"
 }
 
-rolled_out() { in_system rollout status daemonset/netkite --timeout "$((${1:-90} * slow))s"; }
+rolled_out() { in_system rollout status daemonset/netkite --timeout "$((${1:-120} * slow))s"; }
 why_not() {
   in_system describe pods -l app.kubernetes.io/name=netkite | tail -25
   in_system logs -l app.kubernetes.io/name=netkite --all-containers --tail 8 2>&1

@@ -8,7 +8,8 @@
 #   on NODE command…            run in both namespaces of the node
 #   ready_nodes                 how many are Ready; ready_pods LABEL: of the pods with a label
 #   pods_of LABEL               those pods (JSON)
-#   echo_deployment COUNT       a Deployment of that many pods, labelled app=echo, which answer pings and HTTP (YAML)
+#   echo_deployment COUNT       a Deployment of that many pods, labelled app=echo, which answer pings and HTTP and are probed in each of
+#                               the kubelet's ways (YAML)
 #   everybody_reaches ADDRESS…  every pod of it reaches each address; prints how many pings were answered
 #
 # One image serves as sandbox and as pod: a static busybox.
@@ -156,7 +157,14 @@ spec:
     spec:
       terminationGracePeriodSeconds: 1
       automountServiceAccountToken: false
-      containers: [{name: echo, image: "$image", imagePullPolicy: Never, command: [/bin/httpd, -f, -p, "8080"]}]
+      containers:
+      - name: echo
+        image: "$image"
+        imagePullPolicy: Never
+        command: [/bin/sh, -c, "echo ok > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
+        startupProbe: {exec: {command: [/bin/cat, /tmp/index.html]}, periodSeconds: 1}
+        readinessProbe: {httpGet: {port: 8080}, periodSeconds: 2}
+        livenessProbe: {tcpSocket: {port: 8080}, periodSeconds: 5}
 YAML
 }
 

@@ -27,7 +27,7 @@ const std::array<Verb, 9> kVerbs{{
     {"serve", serve, {"--tcp", "--udp", "--bind"}},
     {"rtt", rtt, {"--count", "--timeout"}},
     {"connect", connect_close, {"--count", "--timeout"}},
-    {"stream", stream, {"--bytes", "--seconds", "--timeout"}},
+    {"stream", stream, {"--bytes", "--seconds", "--timeout", "--pace"}},
     {"seen-as", seen_as, {"--timeout"}},
     {"udp-send", udp_send, {"--rate", "--seconds", "--echo"}},
     {"udp-recv", udp_receive, {"--seconds", "--bind"}},

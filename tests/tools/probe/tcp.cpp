@@ -66,9 +66,12 @@ void connect_close(const Arguments& args) {
   });
 }
 
-// stream ADDRESS PORT --bytes N | --seconds S: until the other side has read everything.
+// stream ADDRESS PORT --bytes N | --seconds S [--pace BYTES-PER-SECOND]: until the other side has read everything.
 void stream(const Arguments& args) {
   const UniqueFd fd = open_connection(args, Request::sink);
+  if (const unsigned long pace = args.number("--pace", 0); pace != 0) {
+    if (setsockopt(fd.get(), SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof pace) != 0) die_errno("SO_MAX_PACING_RATE");
+  }
   const auto limit = args.find("--bytes") ? args.number("--bytes") : ~0UL;
   const auto duration = limit == ~0UL ? static_cast<double>(args.number("--seconds")) : 1e9;
   const std::vector<char> chunk(128UL * 1024, 'x');
