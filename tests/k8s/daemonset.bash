@@ -29,7 +29,7 @@ manifest() {
   sed "s|$enabled|&, \"server\": \"https://$(lab_ip control 4):6443\"|" "$root/deploy/kubernetes/install.yaml"
 }
 
-rolled_out() { in_system rollout status daemonset/netkite --timeout "$((${1:-120} * slow))s"; }
+rolled_out() { in_system rollout status daemonset/netkite --timeout "$((${1:-240} * slow))s"; }
 why_not() {
   in_system describe pods -l app.kubernetes.io/name=netkite | tail -25
   in_system logs -l app.kubernetes.io/name=netkite --all-containers --tail 8 2>&1
@@ -42,7 +42,7 @@ uninstall_netkite() {
   kubectl replace -f "$root/deploy/kubernetes/uninstall.yaml" || fail "uninstall.yaml is refused"
   rolled_out || fail "the clean-up does not end: $(why_not)"
   kubectl delete -f "$root/deploy/kubernetes/install.yaml" || fail "install.yaml cannot be deleted"
-  eventually 60 '[ -z "$(in_system get pods -l app.kubernetes.io/name=netkite -o name)" ]' || fail "pods are left: $(why_not)"
+  eventually 120 '[ -z "$(in_system get pods -l app.kubernetes.io/name=netkite -o name)" ]' || fail "pods are left: $(why_not)"
 }
 
 netkite_on() { on "$1" "$lab/bin/netkite" --output json "${@:2}"; }
