@@ -3,6 +3,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 
@@ -13,6 +14,12 @@ namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
+
+std::size_t body_length(const std::string& head) {
+  constexpr std::string_view kKey = "Content-Length: ";
+  const auto found = head.find(kKey);
+  return found == std::string::npos ? 0 : std::stoul(head.substr(found + kKey.size()));
+}
 
 }  // namespace
 
@@ -55,6 +62,14 @@ asio::awaitable<void> Server::serve(tcp::socket socket) {
     if (error) co_return;
     last_head = buffer.substr(0, length);
     buffer.erase(0, length);
+    if (const auto body = body_length(last_head); body > 0) {
+      if (buffer.size() < body) {
+        const auto [cut, more] = co_await asio::async_read(socket, asio::dynamic_buffer(buffer),
+                                                           asio::transfer_exactly(body - buffer.size()), kToken);
+        if (cut) co_return;
+      }
+      buffer.erase(0, body);
+    }
     const auto begin = last_head.find(' ') + 1;
     targets.push_back(last_head.substr(begin, last_head.find(' ', begin) - begin));
     const auto script = answer_(targets.back());
