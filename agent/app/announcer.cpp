@@ -3,17 +3,15 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <ctime>
 
 #include "agent/kube/patch.hpp"
+#include "common/base/await.hpp"
 
 namespace netkite::app {
 namespace {
 
 namespace asio = boost::asio;
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 std::string rfc3339(std::time_t time) {
   std::tm parts{};
