@@ -63,7 +63,8 @@ void append(const PodNetwork& network, SpecVersion version, json& result) {
   auto& interfaces = result["interfaces"];
   interfaces.push_back(interface_entry(network.host_ifname, network.host_mac, network.mtu, version));
   const std::size_t pod_interface = interfaces.size();
-  interfaces.push_back(interface_entry(network.pod_ifname, network.pod_mac, network.mtu, version));
+  // In L3 mode zeros, as the kernel shows them: podman refuses an interface of the pod without an address.
+  interfaces.push_back(interface_entry(network.pod_ifname, network.pod_mac.value_or(Mac{}), network.mtu, version));
   interfaces.back()["sandbox"] = network.netns;
   for (const Ip& address : network.addresses) {
     result["ips"].push_back(address_entry(network, address, pod_interface, version));

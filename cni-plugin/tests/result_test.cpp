@@ -32,7 +32,8 @@ json result_of(const PodNetwork& network, SpecVersion version, const json& prev 
 TEST(Result, Version11) {
   EXPECT_EQ(result_of(dual_stack(), SpecVersion::v1_1_0), json::parse(R"({
     "cniVersion": "1.1.0",
-    "interfaces": [{"name": "nk0123456789ab", "mtu": 1450}, {"name": "eth0", "mtu": 1450, "sandbox": "/run/netns/x"}],
+    "interfaces": [{"name": "nk0123456789ab", "mtu": 1450},
+                   {"name": "eth0", "mac": "00:00:00:00:00:00", "mtu": 1450, "sandbox": "/run/netns/x"}],
     "ips": [{"address": "10.0.0.5/32", "interface": 1}, {"address": "fd00::5/128", "interface": 1}],
     "routes": [{"dst": "0.0.0.0/0", "scope": 253}, {"dst": "::/0"}],
     "dns": {}})"));
@@ -41,7 +42,7 @@ TEST(Result, Version11) {
 TEST(Result, Version10HasNoMtuAndNoScope) {
   EXPECT_EQ(result_of(dual_stack(), SpecVersion::v1_0_0), json::parse(R"({
     "cniVersion": "1.0.0",
-    "interfaces": [{"name": "nk0123456789ab"}, {"name": "eth0", "sandbox": "/run/netns/x"}],
+    "interfaces": [{"name": "nk0123456789ab"}, {"name": "eth0", "mac": "00:00:00:00:00:00", "sandbox": "/run/netns/x"}],
     "ips": [{"address": "10.0.0.5/32", "interface": 1}, {"address": "fd00::5/128", "interface": 1}],
     "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
     "dns": {}})"));
@@ -50,7 +51,8 @@ TEST(Result, Version10HasNoMtuAndNoScope) {
 TEST(Result, Versions03And04NameTheFamily) {
   for (const SpecVersion version : {SpecVersion::v0_3_0, SpecVersion::v0_3_1, SpecVersion::v0_4_0}) {
     json expected = json::parse(R"({
-      "interfaces": [{"name": "nk0123456789ab"}, {"name": "eth0", "sandbox": "/run/netns/x"}],
+      "interfaces": [{"name": "nk0123456789ab"},
+                     {"name": "eth0", "mac": "00:00:00:00:00:00", "sandbox": "/run/netns/x"}],
       "ips": [{"version": "4", "address": "10.0.0.5/32", "interface": 1},
               {"version": "6", "address": "fd00::5/128", "interface": 1}],
       "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
@@ -112,7 +114,7 @@ TEST(Result, PrevResultIsKeptAndExtended) {
   EXPECT_EQ(result_of(network, SpecVersion::v1_0_0, prev), json::parse(R"({
     "cniVersion": "1.0.0",
     "interfaces": [{"name": "first", "sandbox": "/run/netns/x"},
-                   {"name": "nk0123456789ab"}, {"name": "eth0", "sandbox": "/run/netns/x"}],
+                   {"name": "nk0123456789ab"}, {"name": "eth0", "mac": "00:00:00:00:00:00", "sandbox": "/run/netns/x"}],
     "ips": [{"address": "192.0.2.1/24", "interface": 0}, {"address": "10.0.0.5/32", "interface": 2}],
     "routes": [{"dst": "198.51.100.0/24"}, {"dst": "0.0.0.0/0"}],
     "dns": {"nameservers": ["192.0.2.53"]},
