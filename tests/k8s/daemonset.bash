@@ -2,16 +2,30 @@
 # Netkite on a cluster as its users have it: the image, install.yaml, uninstall.yaml, kubectl. Source it after
 # kubelet.bash.
 #
+#   bare_cluster              opens the laboratory: a control plane, and nodes a and b with the image and nothing of ours
 #   image_on NODE…            the agent's image, made from the build under test, as dev/image names it (which is what the
 #                             manifests name) and as $next_image
 #   manifest                  install.yaml, with the way to the API server: nothing here serves the cluster's own address
-#   install_netkite           by one kubectl command, and until every node has it
+#   install_netkite           by one kubectl command, and until every node has it and is Ready
+#   delete_echo               the Deployment of echo_deployment, and until its pods are gone
 #   uninstall_netkite         by the commands at the head of uninstall.yaml
 #   node_world NODE           what is on a node, its files, pins and devices, as text
 #   netkite_on NODE word…     the command-line tool, JSON output
 
 next_image=localhost/netkite:next
 in_system() { kubectl --namespace kube-system "$@"; }
+
+bare_cluster() {
+  local node
+  open_lab
+  at_close=close_cluster
+  nodes a b control
+  control_up
+  controllers_up
+  for node in a b; do bare_node "$node"; done
+  image_on a b
+}
+close_cluster() { lower_rcu_of a b; clear_cgroups netkite-k8s; }
 
 image_on() {
   local node name
@@ -37,6 +51,11 @@ why_not() {
 install_netkite() {
   manifest | kubectl apply -f - || fail "install.yaml is refused"
   rolled_out || fail "the DaemonSet does not get ready: $(why_not)"
+  eventually 60 '[ "$(ready_nodes)" = 2 ]' || fail "the nodes are not Ready: $(kubectl get nodes)"
+}
+delete_echo() {
+  kubectl delete deployment echo > /dev/null
+  eventually 90 '[ "$(pods_of app=echo | jq ".items | length")" = 0 ]' || fail "pods are left: $(kubectl get pods)"
 }
 uninstall_netkite() {
   kubectl replace -f "$root/deploy/kubernetes/uninstall.yaml" || fail "uninstall.yaml is refused"

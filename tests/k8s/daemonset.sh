@@ -7,19 +7,11 @@
 . "$(dirname "$0")/kubelet.bash"
 . "$(dirname "$0")/daemonset.bash"
 pods=${PODS:-20}
-open_lab
-nodes a b control
-at_close=close_cluster
-close_cluster() { lower_rcu_of a b; clear_cgroups netkite-k8s; }
-control_up
-controllers_up
-for node in a b; do bare_node "$node"; done
-image_on a b
+bare_cluster
 for node in a b; do node_world "$node" | sort > "$lab/before-$node"; done
 
 note "installed"
 install_netkite
-eventually 60 '[ "$(ready_nodes)" = 2 ]' || fail "the nodes are not Ready: $(kubectl get nodes)"
 in_system get pods -l app.kubernetes.io/name=netkite -o wide
 equal "privileged containers" 0 "$(in_system get daemonset netkite -o json | jq '[.. | objects | select(.privileged? == true)] | length')"
 equal "restarts" 0 "$(in_system get pods -l app.kubernetes.io/name=netkite -o json | jq '[.items[].status.containerStatuses[].restartCount] | add')"
@@ -45,8 +37,7 @@ kubectl exec "$first" -- /bin/ping -c 1 -W 2 "${addresses[0]}" > /dev/null || fa
 install_netkite
 
 note "uninstalled: the nodes are as they were"
-kubectl delete deployment echo > /dev/null
-eventually 90 '[ "$(pods_of app=echo | jq ".items | length")" = 0 ]' || fail "pods are left: $(kubectl get pods)"
+delete_echo
 uninstall_netkite
 for node in a b; do
   eventually 10 'cmp -s "$lab/before-$node" <(node_world "$node" | sort)' || true

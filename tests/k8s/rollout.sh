@@ -7,16 +7,8 @@
 . "$(dirname "$0")/kubelet.bash"
 . "$(dirname "$0")/daemonset.bash"
 rate=2000 seconds=240   # at most: the senders are told when it is over
-open_lab
-nodes a b control
-at_close=close_cluster
-close_cluster() { lower_rcu_of a b; clear_cgroups netkite-k8s; }
-control_up
-controllers_up
-for node in a b; do bare_node "$node"; done
-image_on a b
+bare_cluster
 install_netkite
-eventually 60 '[ "$(ready_nodes)" = 2 ]' || fail "the nodes are not Ready: $(kubectl get nodes)"
 echo_deployment 4 | kubectl create -f - > /dev/null
 eventually 60 '[ "$(ready_pods app=echo)" = 4 ]' || fail "$(ready_pods app=echo) of 4 pods are Ready: $(kubectl describe pods | tail -20)"
 
