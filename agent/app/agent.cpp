@@ -75,15 +75,19 @@ Result<void> Agent::start() {
 }
 
 Result<void> Agent::open_datapath() {
+  const auto note_missing = [this](const std::vector<std::string>& lines) {
+    for (const auto& line : lines) spdlog::warn("{}", line);
+    missing_.insert(missing_.end(), lines.begin(), lines.end());
+  };
   const auto features = datapath::probe_features();
-  missing_ = features.missing;
-  for (const auto& line : missing_) spdlog::warn("{}", line);
+  note_missing(features.missing);
   const auto choice = choose_device(options_.device, features);
   if (!choice) return tl::make_unexpected(choice.error());
   device_ = *choice;
   auto datapath = datapath::Datapath::open(options_);
   if (!datapath) return tl::make_unexpected(datapath.error());
   datapath_ = *std::move(datapath);
+  note_missing(datapath_->missing());
   spdlog::info("programs: {}", datapath_->program_origin());
   return {};
 }

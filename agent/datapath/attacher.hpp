@@ -23,7 +23,8 @@ class Attacher {
   Attacher(Context context, netlink::Socket socket) : context_(context), socket_(std::move(socket)) {}
 
   struct Outcome {
-    bool others = false;  // users' or foreign programs stand on this place besides ours
+    bool others = false;        // users' or foreign programs stand on this place besides ours
+    std::uint32_t link_id = 0;  // of our program, 0: it does not belong here
   };
   // `undo` gets the removal of what was created; what was there already stays.
   [[nodiscard]] Result<Outcome> attach(const Place& place, Rollback& undo);

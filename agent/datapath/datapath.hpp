@@ -123,6 +123,9 @@ class Datapath {
   // "embedded" or "clang <version>": where the running programs came from.
   [[nodiscard]] virtual std::string program_origin() const = 0;
 
+  // Kernel features that were found missing when the programs were loaded, a line each as in Features.
+  [[nodiscard]] virtual std::vector<std::string> missing() const { return {}; }
+
   // One line for each thing that does not work as configured while the rest goes on: "the deny-list is not enforced on
   // eth0: …". Changes with every attach, deny and undeny.
   [[nodiscard]] virtual std::vector<std::string> problems() const { return {}; }

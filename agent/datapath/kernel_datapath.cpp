@@ -80,7 +80,9 @@ Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
 
   // Before the entries: the programs on the pod's device see its first packet from an uplink too.
   if (auto done = update_uplinks(received->others || must_not_skip_pods()); !done) return done;
-  if (auto done = endpoints_.add(device); !done) return wrap(done.error(), device.host_ifname);
+  const auto guarded = guard_.watch(device.host_ifindex, {sent->link_id, received->link_id});
+  if (!guarded) return wrap(guarded.error(), device.host_ifname);
+  if (auto done = endpoints_.add(device, *guarded); !done) return wrap(done.error(), device.host_ifname);
   undo.commit();
   pods_.insert_or_assign(device.host_ifindex, Pod{.device = device, .others_on_ingress = received->others});
   return update_uplinks(must_not_skip_pods());
@@ -160,6 +162,8 @@ Result<void> KernelDatapath::remove_stale(const std::vector<std::uint32_t>& ifin
   const Epoch::Change change(epoch_);
   if (!change.begun()) return change.begun();
   if (auto done = endpoints_.purge(keep); !done) return done;
+  const auto lives = [&](std::uint32_t link_id) { return live->contains(link_id); };
+  if (auto done = guard_.purge(lives); !done) return done;
   auto paths = core_->pins.link_paths();
   // Users' hooks before our programs, as in a detach.
   std::ranges::stable_partition(paths, [](const auto& path) { return !Pins::user_hook_name(path).empty(); });
@@ -220,6 +224,10 @@ std::vector<std::string> KernelDatapath::problems() const {
   for (auto& line : prefilter_.problems()) lines.push_back(std::move(line));
   if (!epoch_.problem().empty()) lines.push_back(epoch_.problem());
   return lines;
+}
+
+std::vector<std::string> KernelDatapath::missing() const {
+  return guard_.missing().empty() ? std::vector<std::string>() : std::vector{guard_.missing()};
 }
 
 }  // namespace netkite::datapath

@@ -12,6 +12,7 @@
 #include "agent/datapath/endpoint_map.hpp"
 #include "agent/datapath/epoch.hpp"
 #include "agent/datapath/events.hpp"
+#include "agent/datapath/link_guard.hpp"
 #include "agent/datapath/prefilter.hpp"
 #include "agent/datapath/remote_map.hpp"
 
@@ -39,6 +40,7 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<void> set_monitor(bool on) override;
   [[nodiscard]] std::string program_origin() const override;
   [[nodiscard]] std::vector<std::string> problems() const override;
+  [[nodiscard]] std::vector<std::string> missing() const override;
 
  private:
   // What has to be at a fixed address, since the rest refers to it.
@@ -81,6 +83,7 @@ class KernelDatapath : public Datapath {
   EndpointMap endpoints_;
   RemoteMap remotes_;
   Epoch epoch_;
+  LinkGuard guard_;
   Events events_;
   std::map<std::uint32_t, Pod> pods_;             // by the host end's index
   std::map<std::uint32_t, std::string> uplinks_;  // by index

@@ -90,6 +90,7 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
   if (!prefilter) return tl::make_unexpected(prefilter.error());
   auto events = Events::open(parts.maps);
   if (!events) return tl::make_unexpected(events.error());
+  LinkGuard guard(parts.programs, kernel_has_netkit());
   if (auto done = parts.maps.commit(); !done) return tl::make_unexpected(done.error());
 
   Attacher attacher(
@@ -101,6 +102,8 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
   datapath->remotes_ = std::move(*remotes);
   datapath->epoch_ = std::move(*epoch);
   datapath->events_ = std::move(*events);
+  guard.attach(parts.pins, parts.maps);
+  datapath->guard_ = std::move(guard);
   datapath->remove_old_hooks();
   if (!options.prefilter.deny.empty() && options.prefilter.mode != config::XdpMode::off) {
     if (auto done = datapath->deny(options.prefilter.deny); !done) return wrap(done.error(), "prefilter.deny");

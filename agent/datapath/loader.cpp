@@ -95,7 +95,8 @@ Result<bpf_program*> choose_program(const Image& image, bpf_object* object, cons
 
 }  // namespace
 
-Result<LoadedProgram> load_ours(const Image& image, const nk_config& config, MapStore& maps) {
+Result<LoadedProgram> load_ours(const Image& image, const nk_config& config, const std::string& traced,
+                                MapStore& maps) {
   auto object = open_object(image, nullptr);
   if (!object) return tl::make_unexpected(object.error());
   bpf_map* map = nullptr;
@@ -108,8 +109,13 @@ Result<LoadedProgram> load_ours(const Image& image, const nk_config& config, Map
     }
     if (!done) return wrap(done.error(), image.name);
   }
-  const bpf_program* program = bpf_object__next_program(object->get(), nullptr);
+  bpf_program* program = bpf_object__next_program(object->get(), nullptr);
   if (program == nullptr) return fail(Code::invalid, image.name + " has no program");
+  if (!traced.empty()) {
+    if (const int status = bpf_program__set_attach_target(program, 0, traced.c_str()); status != 0) {
+      return fail_libbpf(-status, "find " + traced + " in the kernel's BTF");
+    }
+  }
   return load(image, object->get(), program);
 }
 

@@ -12,6 +12,7 @@ inline constexpr std::string_view kDevices = "nk_dev_v1";
 inline constexpr std::string_view kRemotes4 = "nk_remote4_v1";
 inline constexpr std::string_view kRemotes6 = "nk_remote6_v1";
 inline constexpr std::string_view kEpoch = "nk_epoch_v1";
+inline constexpr std::string_view kGuard = "nk_guard_v1";
 inline constexpr std::string_view kDeny4 = "nk_deny4_v1";
 inline constexpr std::string_view kDeny6 = "nk_deny6_v1";
 inline constexpr std::string_view kDrops = "nk_drops_v1";

@@ -7,6 +7,7 @@
 #include "skel/backstop.skel.h"
 #include "skel/from_netdev.skel.h"
 #include "skel/from_pod.skel.h"
+#include "skel/guard.skel.h"
 #include "skel/to_pod.skel.h"
 #include "skel/xdp_prefilter.skel.h"
 
@@ -15,9 +16,9 @@ namespace {
 
 Image embedded_image(ProgramKind kind) {
   using Bytes = const void* (*)(size_t*);
-  static constexpr std::array<Bytes, kProgramKinds.size()> kBytes = {&from_pod__elf_bytes, &to_pod__elf_bytes,
+  static constexpr std::array<Bytes, kProgramKinds.size()> kBytes = {&from_pod__elf_bytes,    &to_pod__elf_bytes,
                                                                      &from_netdev__elf_bytes, &xdp_prefilter__elf_bytes,
-                                                                     &backstop__elf_bytes};
+                                                                     &backstop__elf_bytes,    &guard__elf_bytes};
   size_t size = 0;
   const auto* data = static_cast<const std::byte*>(kBytes.at(static_cast<std::size_t>(kind))(&size));
   return {.name = std::string(to_string(kind)), .bytes = {data, size}, .path = {}};
@@ -57,6 +58,8 @@ std::string_view to_string(ProgramKind kind) {
       return "xdp_prefilter";
     case ProgramKind::backstop:
       return "backstop";
+    case ProgramKind::guard:
+      return "guard";
   }
   return "";
 }

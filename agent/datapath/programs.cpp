@@ -11,7 +11,7 @@ Result<const LoadedProgram*> Programs::get(const Variant& variant) {
   config.netkit = variant.netkit ? 1 : 0;
   config.after_hooks = variant.after_hooks ? 1 : 0;
   config.fast_path = 1;
-  auto loaded = load_ours(source_.image(variant.kind), config, maps_);
+  auto loaded = load_ours(source_.image(variant.kind), config, variant.traced, maps_);
   if (!loaded) return tl::make_unexpected(loaded.error());
   return &loaded_.emplace(variant, std::move(*loaded)).first->second;
 }

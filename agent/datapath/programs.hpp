@@ -19,6 +19,7 @@ struct Variant {
   ProgramKind kind = ProgramKind::from_pod;
   bool netkit = false;       // netkit's verdicts, else tcx's
   bool after_hooks = false;  // other programs stand behind it
+  std::string traced = {};   // guard: the kernel's function that it watches
   auto operator<=>(const Variant&) const = default;
 };
 

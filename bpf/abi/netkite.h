@@ -48,6 +48,11 @@ enum nk_hook {
 #define NK_EP_IPV6 (1U << 2) /* in nk_device.flags: the pod has an IPv6 address */
 /* All of the pod's packets take the node's stack: somebody rewrites or queues them there. */
 #define NK_EP_STACK (1U << 3)
+/*
+ * In nk_device.flags: both links of the pod are there, and nk_guard takes this flag away before one of them goes.
+ * Without it nothing enters the pod past the program on its device.
+ */
+#define NK_EP_GUARDED (1U << 4)
 
 /* nk_ep4_v1, nk_ep6_v1: a local pod's address. The two MACs lie as in an Ethernet header: one copy writes both. */
 struct nk_endpoint {
@@ -59,9 +64,9 @@ struct nk_endpoint {
 };
 NK_SIZE_IS(nk_endpoint, 24);
 
-/* nk_dev_v1, keyed by the host end's ifindex: what the slow path needs to name a refusal. */
+/* nk_dev_v1, keyed by the host end's ifindex: what the slow path has to know. */
 struct nk_device {
-	__u32 flags; /* NK_EP_IPV4 | NK_EP_IPV6 */
+	__u32 flags; /* NK_EP_IPV4 | NK_EP_IPV6 | NK_EP_GUARDED */
 	__u32 endpoint_id;
 };
 NK_SIZE_IS(nk_device, 8);
@@ -121,6 +126,11 @@ NK_SIZE_IS(nk_control, 8);
  * nk_epoch_v1: one __u64. Programs remember decisions, per CPU, as long as it stays the same (bpf/lib/flow.h). Before
  * every change of nk_ep4_v1, nk_ep6_v1, nk_remote4_v1, nk_remote6_v1 or of a program, the agent writes 0: nothing is
  * remembered. After it, a number that was never there before: the nanoseconds since boot.
+ */
+
+/*
+ * nk_guard_v1, keyed by the number of a link: the host end's ifindex of the pod that it belongs to, or 0 for a link of
+ * nk_guard itself.
  */
 
 /* nk_events_v1: ring buffer of refusals, filled only while control.monitor is set. */

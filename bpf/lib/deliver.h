@@ -39,7 +39,7 @@ static __always_inline void nk_way_to_pod(struct nk_way *way, const struct nk_en
 {
 	const __u32 *macs = (const void *)ep->pod_mac;
 
-	way->remote = 0;
+	way->kind = NK_WAY_DEVICE;
 	way->ifindex = ep->ifindex;
 	way->mtu = NK_ANY_SIZE;
 	way->macs[0] = macs[0];
@@ -50,7 +50,7 @@ static __always_inline void nk_way_to_pod(struct nk_way *way, const struct nk_en
 /* The way to another node: the next hop is known, so the kernel only resolves the neighbour. */
 static __always_inline void nk_way_to_remote(struct nk_way *way, const struct nk_remote *remote)
 {
-	way->remote = 1;
+	way->kind = NK_WAY_REMOTE;
 	way->ifindex = remote->ifindex;
 	way->mtu = remote->mtu;
 	__builtin_memcpy(&way->nexthop, &remote->nexthop_family, sizeof(way->nexthop));
@@ -72,7 +72,7 @@ static __always_inline void nk_set_macs(struct ethhdr *eth, const struct nk_way 
 /* From a pod: to another one through the target's host end, where to_pod runs, or to another node. */
 static __always_inline int nk_leave(struct ethhdr *eth, struct nk_way *way)
 {
-	if (way->remote) {
+	if (way->kind == NK_WAY_REMOTE) {
 		bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
 	} else {
 		nk_set_macs(eth, way);
@@ -81,11 +81,14 @@ static __always_inline int nk_leave(struct ethhdr *eth, struct nk_way *way)
 	return TCX_REDIRECT;
 }
 
-/* From the uplink straight into the pod's namespace: no queue in between, and to_pod does not run. */
+/* From the uplink straight into the pod's namespace: no queue in between, and to_pod does not run. Else through it. */
 static __always_inline int nk_enter(struct ethhdr *eth, const struct nk_way *way)
 {
 	nk_set_macs(eth, way);
-	bpf_redirect_peer(way->ifindex, 0);
+	if (likely(way->kind == NK_WAY_PEER))
+		bpf_redirect_peer(way->ifindex, 0);
+	else
+		bpf_redirect(way->ifindex, 0);
 	return TCX_REDIRECT;
 }
 

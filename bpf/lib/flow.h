@@ -13,17 +13,21 @@
 #include <linux/if_ether.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
-#include "lib/base.h"
+#include "lib/epoch.h"
 
 #define NK_FLOW_BITS	8
 #define NK_FLOW_SLOTS	(1U << NK_FLOW_BITS)
 #define NK_EPOCH_NEVER	(~0ULL)
 #define NK_GOLDEN_RATIO 0x9e3779b97f4a7c15ULL
 
+#define NK_WAY_DEVICE 0 /* to a pod of this node, through its device and the program there */
+#define NK_WAY_REMOTE 1 /* to another node by `nexthop` */
+#define NK_WAY_PEER   2 /* to a pod of this node, past its device */
+
 struct nk_way {
 	__u32 mtu; /* bytes of IP packet; nothing fits into 0: that way is the stack's */
 	__u32 ifindex;
-	__u32 remote; /* 1: to another node by `nexthop`, 0: to a pod of this node */
+	__u32 kind; /* NK_WAY_* */
 	union {
 		struct bpf_redir_neigh nexthop;
 		__u32 macs[3]; /* as in an Ethernet header; zero for L3 devices */
@@ -68,21 +72,6 @@ struct {
 	__type(value, struct nk_flow6);
 	__uint(max_entries, NK_FLOW_SLOTS);
 } nk_flow6_v1 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, __u64);
-	__uint(max_entries, 1);
-} nk_epoch_v1 SEC(".maps");
-
-static __always_inline __u64 nk_epoch(void)
-{
-	__u32 zero = 0;
-	__u64 *epoch = bpf_map_lookup_elem(&nk_epoch_v1, &zero);
-
-	return epoch ? *epoch : 0;
-}
 
 /* Reads of maps from here on come after the read of the epoch, on every processor. `word`: any of this CPU. */
 static __always_inline void nk_after_epoch(__u64 *word)

@@ -32,8 +32,10 @@ lie_once() { craft a1 udp 203.0.113.7 "$(lab_ip a2 4)" 1; ! kill -0 "$monitor" 2
 until_true 15 lie_once || fail "monitor does not end after three events: $(cat "$lab/events")"
 wait "$monitor" || fail "monitor failed: $(cat "$lab/events")"
 equal "events" 3 "$(jq -s 'flatten | length' "$lab/events")"
-equal "the first event" 'spoofed-source 203.0.113.7' "$(jq -rs 'flatten[0] | "\(.reason) \(.source)"' "$lab/events")"
-contains "the first event" "$(lab_ip a2 4)" "$(jq -rs 'flatten[0] | tostring' "$lab/events")"
+# A pod's kernel may have something to say of its own, which is refused as well.
+jq -s 'flatten | map(select(.source == "203.0.113.7")) | first' "$lab/events" > "$lab/event"
+equal "the first event of the lie" 'spoofed-source' "$(jq -r .reason "$lab/event")"
+contains "the first event of the lie" "$(lab_ip a2 4)" "$(cat "$lab/event")"
 
 note "the node doctor"
 ctl a check --bpffs "$lab/bpf/a" > "$lab/check" || note "check exits with $?"

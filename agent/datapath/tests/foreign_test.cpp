@@ -100,8 +100,9 @@ TEST_P(ForeignTest, UplinkGoesThroughThePodsDeviceWhileOthersAreThere) {
     return inside.receive(300) == "far";
   };
   const auto to_pod_runs = [&] { return runs_of(chain(pod.device.host_ifindex, to_hook()).front().program_id); };
+  const bool short_way = datapath_->missing().empty();
   EXPECT_TRUE(arrives());
-  EXPECT_EQ(to_pod_runs(), 0U) << "the short way skips the device";
+  EXPECT_EQ(to_pod_runs(), short_way ? 0U : 1U) << "the short way skips the device";
 
   Foreign other;
   other.attach(pod.device.host_ifindex, to_hook(), false);
@@ -114,7 +115,7 @@ TEST_P(ForeignTest, UplinkGoesThroughThePodsDeviceWhileOthersAreThere) {
   ASSERT_TRUE(ok(datapath_->attach_endpoint(pod.device)));
   const auto before = to_pod_runs();
   EXPECT_TRUE(arrives());
-  EXPECT_EQ(to_pod_runs(), before) << "the short way again";
+  EXPECT_EQ(to_pod_runs(), short_way ? before : before + 1) << "the short way again";
 }
 
 class UplinkTest : public LabTest {};
