@@ -21,16 +21,10 @@ static __always_inline int refuse(struct __sk_buff *ctx, __u32 reason)
 /* NULL: not for a pod, or from outside. That is worth remembering too: it is most of what the node itself gets. */
 static __always_inline void find_way(struct nk_way *way, const struct nk_endpoint *ep)
 {
-	const struct nk_device *device;
-
-	if (!ep || !nk_may_forward() || ep->flags & NK_EP_STACK) {
+	if (ep && nk_may_forward() && !(ep->flags & NK_EP_STACK))
+		nk_way_to_pod(way, ep, true);
+	else
 		nk_way_to_stack(way);
-		return;
-	}
-	nk_way_to_pod(way, ep);
-	device = nk_device(ep->ifindex);
-	if (device && device->flags & NK_EP_GUARDED)
-		way->kind = NK_WAY_PEER;
 }
 
 /* For a packet that nothing is remembered of. Not 0: refused. */

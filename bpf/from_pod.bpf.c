@@ -43,7 +43,7 @@ static __always_inline void find_way(struct nk_way *way, __u32 flags, struct nk_
 	if (!nk_may_forward() || flags & NK_EP_STACK)
 		nk_way_to_stack(way);
 	else if (ep)
-		nk_way_to_pod(way, ep);
+		nk_way_to_pod(way, ep, nk_config.peer);
 	else if (remote)
 		nk_way_to_remote(way, remote);
 	else

@@ -24,7 +24,7 @@ struct {
 
 static __always_inline void unguard(struct nk_device *device)
 {
-	__sync_fetch_and_and(&device->flags, ~NK_EP_GUARDED);
+	__sync_fetch_and_and(&device->flags, ~NK_EP_DIRECT);
 }
 
 static long unguard_each(void *map, const __u32 *ifindex, struct nk_device *device, void *context)

@@ -58,8 +58,11 @@ Result<void> Agent::start() {
   if (options_.kubernetes.enabled) recall_cluster();
   // The switch is the kernel's: agents with other run folders on it meet in the usual one.
   datapath::ExpediteRcu::configure(options_.datapath.expedite_rcu, config::Options().run_dir);
+  const auto features = datapath::probe_features();
+  // Nothing to wait for, nothing to expedite.
+  if (features.quick_attach) datapath::ExpediteRcu::configure(false, config::Options().run_dir);
   const datapath::ExpediteRcu expedite;
-  if (auto opened = open_datapath(); !opened) return opened;
+  if (auto opened = open_datapath(features); !opened) return opened;
   if (auto forwarding = node::apply_forwarding(options_); !forwarding) return forwarding;
   // Before the first look, so that nothing changes unseen in between.
   auto monitor = node::Monitor::open();
@@ -74,17 +77,16 @@ Result<void> Agent::start() {
   return serve();
 }
 
-Result<void> Agent::open_datapath() {
+Result<void> Agent::open_datapath(const datapath::Features& features) {
   const auto note_missing = [this](const std::vector<std::string>& lines) {
     for (const auto& line : lines) spdlog::warn("{}", line);
     missing_.insert(missing_.end(), lines.begin(), lines.end());
   };
-  const auto features = datapath::probe_features();
   note_missing(features.missing);
   const auto choice = choose_device(options_.device, features);
   if (!choice) return tl::make_unexpected(choice.error());
   device_ = *choice;
-  auto datapath = datapath::Datapath::open(options_);
+  auto datapath = datapath::Datapath::open(options_, features);
   if (!datapath) return tl::make_unexpected(datapath.error());
   datapath_ = *std::move(datapath);
   note_missing(datapath_->missing());

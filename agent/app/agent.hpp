@@ -39,7 +39,7 @@ class Agent {
 
  private:
   [[nodiscard]] Result<void> start();
-  [[nodiscard]] Result<void> open_datapath();
+  [[nodiscard]] Result<void> open_datapath(const datapath::Features& features);
   [[nodiscard]] Result<void> restore();
   [[nodiscard]] Result<void> serve();
   [[nodiscard]] Result<void> serve_web();

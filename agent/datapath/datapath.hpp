@@ -76,6 +76,9 @@ struct ProgramReport {
 // and what happens instead.
 struct Features {
   bool netkit = false, tcx = false, netkit_scrub = false, ringbuf = false;
+  // What our kernel patches give, or whoever else has them (docs/kernel.md).
+  bool peer_redirect = false;  // bpf_redirect_peer works in netkit programs
+  bool quick_attach = false;   // a link is attached without waiting for a grace period
   std::vector<std::string> missing;
   std::string untried;  // why nothing is known of devices and programs; empty: it was tried
 };
@@ -86,7 +89,9 @@ class Datapath {
   virtual ~Datapath() = default;
 
   // Maps, programs, hooks. Endpoints' links found in the kernel are adopted by attach_endpoint of the same device.
-  [[nodiscard]] static Result<std::unique_ptr<Datapath>> open(const config::Options& options);
+  // Without `features` nothing is used that not every kernel with tcx has.
+  [[nodiscard]] static Result<std::unique_ptr<Datapath>> open(const config::Options& options,
+                                                              const Features& features = {});
 
   // Programs first, then map entries: the device carries nothing until all of it is in place; a failure undoes all.
   // Called again for a device that has its links: replaces programs in place, re-creates lost pins, never duplicates.
@@ -136,7 +141,7 @@ class Datapath {
 // crash the next of them takes back what was left. One more expedites for the kernel, so others' values stay in place.
 class ExpediteRcu {
  public:
-  static void configure(bool enabled, const std::string& folder);  // at start, once
+  static void configure(bool enabled, const std::string& folder);  // at start
   [[nodiscard]] static std::string state();  // one word for `status`: "on", "idle", "off", "read-only"
   ExpediteRcu();
   ~ExpediteRcu();

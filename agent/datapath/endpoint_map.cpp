@@ -61,8 +61,8 @@ Result<EndpointMap> EndpointMap::open(const MapStore& store) {
   return map;
 }
 
-Result<void> EndpointMap::add_entries(const EndpointDevice& device, bool guarded) const {
-  nk_device flags{.flags = guarded ? NK_EP_GUARDED : 0, .endpoint_id = device.id};
+Result<void> EndpointMap::add_entries(const EndpointDevice& device, bool direct) const {
+  nk_device flags{.flags = direct ? NK_EP_DIRECT : 0, .endpoint_id = device.id};
   for (const auto& address : device.addresses) flags.flags |= address.is_v4() ? NK_EP_IPV4 : NK_EP_IPV6;
   if (auto done = devices_.update(device.host_ifindex, flags); !done) return done;
   const auto entry = entry_of(device);
@@ -73,10 +73,10 @@ Result<void> EndpointMap::add_entries(const EndpointDevice& device, bool guarded
   return {};
 }
 
-Result<void> EndpointMap::add(const EndpointDevice& device, bool guarded) const {
+Result<void> EndpointMap::add(const EndpointDevice& device, bool direct) const {
   // Entries that were there already serve a pod that lives: they stay.
   const bool known = verify(device).has_value();
-  auto done = add_entries(device, guarded);
+  auto done = add_entries(device, direct);
   if (!done && !known) std::ignore = remove(device);
   return done;
 }

@@ -54,7 +54,7 @@ std::vector<Place> KernelDatapath::places_of_uplink(std::uint32_t ifindex, const
                                 .ours = ProgramKind::from_netdev,
                                 .point = config::HookPoint::uplink_ingress,
                                 .backstop = false,
-                                .after_hooks = !uplinks_skip_pods_}};
+                                .after_hooks = false}};
   if (core_->hooks.any(config::HookPoint::uplink_egress)) {
     places.push_back({.ifindex = ifindex,
                       .ifname = name,
@@ -78,14 +78,14 @@ Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
   auto received = attacher_.attach(places.to, undo);
   if (!received) return tl::make_unexpected(received.error());
 
-  // Before the entries: the programs on the pod's device see its first packet from an uplink too.
-  if (auto done = update_uplinks(received->others || must_not_skip_pods()); !done) return done;
   const auto guarded = guard_.watch(device.host_ifindex, {sent->link_id, received->link_id});
   if (!guarded) return wrap(guarded.error(), device.host_ifname);
-  if (auto done = endpoints_.add(device, *guarded); !done) return wrap(done.error(), device.host_ifname);
+  // Others' programs on the way in would not see what goes past the device.
+  const bool direct = *guarded && !received->others;
+  if (auto done = endpoints_.add(device, direct); !done) return wrap(done.error(), device.host_ifname);
   undo.commit();
-  pods_.insert_or_assign(device.host_ifindex, Pod{.device = device, .others_on_ingress = received->others});
-  return update_uplinks(must_not_skip_pods());
+  pods_.insert_or_assign(device.host_ifindex, device);
+  return {};
 }
 
 Result<void> KernelDatapath::detach_endpoint(const EndpointDevice& device) {
@@ -96,8 +96,7 @@ Result<void> KernelDatapath::detach_endpoint(const EndpointDevice& device) {
   attacher_.detach(places.from);
   attacher_.detach(places.to);
   pods_.erase(device.host_ifindex);
-  auto updated = update_uplinks(must_not_skip_pods());
-  return removed ? updated : removed;
+  return removed;
 }
 
 Result<void> KernelDatapath::verify_endpoint(const EndpointDevice& device) {
@@ -105,22 +104,6 @@ Result<void> KernelDatapath::verify_endpoint(const EndpointDevice& device) {
   if (auto good = attacher_.verify(places.from); !good) return good;
   if (auto good = attacher_.verify(places.to); !good) return good;
   return endpoints_.verify(device);
-}
-
-bool KernelDatapath::must_not_skip_pods() const {
-  return core_->hooks.any(config::HookPoint::pod_ingress) ||
-         std::ranges::any_of(pods_, [](const auto& each) { return each.second.others_on_ingress; });
-}
-
-Result<void> KernelDatapath::update_uplinks(bool must_not_skip_pods) {
-  if (uplinks_skip_pods_ != must_not_skip_pods) return {};
-  uplinks_skip_pods_ = !must_not_skip_pods;
-  Result<void> first;
-  for (const auto& [ifindex, name] : uplinks_) {
-    auto done = attach_places(places_of_uplink(ifindex, name));
-    if (first && !done && done.error().code != Code::not_found) first = std::move(done);  // a device that just went
-  }
-  return first;
 }
 
 Result<void> KernelDatapath::attach_places(const std::vector<Place>& places) {
@@ -136,7 +119,6 @@ Result<void> KernelDatapath::attach_uplink(std::uint32_t ifindex, const std::str
   const ExpediteRcu expedite;
   const Epoch::Change change(epoch_);
   if (!change.begun()) return change.begun();
-  uplinks_skip_pods_ = !must_not_skip_pods();
   if (auto done = attach_places(places_of_uplink(ifindex, name)); !done) return done;
   uplinks_.insert_or_assign(ifindex, name);
   prefilter_.add_uplink(ifindex, name);
@@ -202,8 +184,8 @@ Result<std::vector<ProgramReport>> KernelDatapath::programs() {
   for (const auto& [ifindex, name] : uplinks_) {
     for (const Hook hook : {Hook::xdp, Hook::tcx_ingress, Hook::tcx_egress}) add(ifindex, name, hook);
   }
-  for (const auto& [ifindex, pod] : pods_) {
-    const auto places = places_of(pod.device);
+  for (const auto& [ifindex, device] : pods_) {
+    const auto places = places_of(device);
     for (const auto& place : {places.from, places.to}) add(ifindex, place.ifname, place.hook);
   }
   return reports;

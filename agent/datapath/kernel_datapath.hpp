@@ -20,7 +20,8 @@ namespace netkite::datapath {
 
 class KernelDatapath : public Datapath {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<KernelDatapath>> open(const config::Options& options);
+  [[nodiscard]] static Result<std::unique_ptr<KernelDatapath>> open(const config::Options& options,
+                                                                    const Features& features);
 
   [[nodiscard]] Result<void> attach_endpoint(const EndpointDevice& device) override;
   [[nodiscard]] Result<void> detach_endpoint(const EndpointDevice& device) override;
@@ -47,23 +48,23 @@ class KernelDatapath : public Datapath {
   struct Core {
     Pins pins;
     MapStore maps;
+    std::vector<std::string> problems;  // of loading
     Programs programs;
     Hooks hooks;
-    std::vector<std::string> problems;  // of loading
 
-    Core(Pins where, const config::Options& options, ProgramSource source, std::vector<std::string> lines)
-        : pins(std::move(where)), maps(pins, options), programs(std::move(source), maps), problems(std::move(lines)) {}
+    Core(Pins where, const config::Options& options, ProgramSource source, bool peer_redirect)
+        : pins(std::move(where)),
+          maps(pins, options),
+          problems(source.problems),
+          programs(std::move(source), maps, peer_redirect) {}
   };
-  struct Pod {
-    EndpointDevice device;
-    bool others_on_ingress = false;  // programs besides ours that a redirect past the device would skip
-  };
-
   KernelDatapath(std::unique_ptr<Core> core, Attacher attacher, Prefilter prefilter)
       : core_(std::move(core)), attacher_(std::move(attacher)), prefilter_(std::move(prefilter)) {}
 
-  [[nodiscard]] static Result<std::unique_ptr<Core>> load(const config::Options& options, ProgramSource source);
-  [[nodiscard]] static Result<std::unique_ptr<Core>> load_best(const config::Options& options);
+  [[nodiscard]] static Result<std::unique_ptr<Core>> load(const config::Options& options, const Features& features,
+                                                          ProgramSource source);
+  [[nodiscard]] static Result<std::unique_ptr<Core>> load_best(const config::Options& options,
+                                                               const Features& features);
   void remove_old_hooks() const;
 
   // The pod's two places: what it sends, what it gets.
@@ -73,9 +74,6 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] static PodPlaces places_of(const EndpointDevice& device);
   [[nodiscard]] std::vector<Place> places_of_uplink(std::uint32_t ifindex, const std::string& name) const;
   [[nodiscard]] Result<void> attach_places(const std::vector<Place>& places);
-  // Whether packets from the uplink must pass through the pods' devices instead of going past them.
-  [[nodiscard]] bool must_not_skip_pods() const;
-  [[nodiscard]] Result<void> update_uplinks(bool must_not_skip_pods);
 
   std::unique_ptr<Core> core_;
   Attacher attacher_;
@@ -85,9 +83,8 @@ class KernelDatapath : public Datapath {
   Epoch epoch_;
   LinkGuard guard_;
   Events events_;
-  std::map<std::uint32_t, Pod> pods_;             // by the host end's index
+  std::map<std::uint32_t, EndpointDevice> pods_;  // by the host end's index
   std::map<std::uint32_t, std::string> uplinks_;  // by index
-  bool uplinks_skip_pods_ = true;                 // as the uplinks' programs are loaded now
 };
 
 }  // namespace netkite::datapath

@@ -32,11 +32,10 @@ std::vector<Variant> first_variants(const config::Options& options) {
 }  // namespace
 
 Result<std::unique_ptr<KernelDatapath::Core>> KernelDatapath::load(const config::Options& options,
-                                                                   ProgramSource source) {
+                                                                   const Features& features, ProgramSource source) {
   auto pins = Pins::open(options.bpffs);
   if (!pins) return tl::make_unexpected(pins.error());
-  auto problems = source.problems;
-  auto core = std::make_unique<Core>(*pins, options, std::move(source), std::move(problems));
+  auto core = std::make_unique<Core>(*pins, options, std::move(source), features.peer_redirect);
   for (const auto& variant : first_variants(options)) {
     auto loaded = core->programs.get(variant);
     if (!loaded) return tl::make_unexpected(loaded.error());
@@ -47,11 +46,12 @@ Result<std::unique_ptr<KernelDatapath::Core>> KernelDatapath::load(const config:
   return core;
 }
 
-Result<std::unique_ptr<KernelDatapath::Core>> KernelDatapath::load_best(const config::Options& options) {
+Result<std::unique_ptr<KernelDatapath::Core>> KernelDatapath::load_best(const config::Options& options,
+                                                                        const Features& features) {
   auto source = choose_source(options.datapath);
   if (!source) return tl::make_unexpected(source.error());
   const bool may_fall_back = options.datapath.compile == config::Compile::automatic && source->origin != "embedded";
-  auto core = load(options, std::move(*source));
+  auto core = load(options, features, std::move(*source));
   if (core || !may_fall_back) return core;
   const auto refused = core.error();
   auto other = options.datapath;
@@ -59,7 +59,7 @@ Result<std::unique_ptr<KernelDatapath::Core>> KernelDatapath::load_best(const co
   source = choose_source(other);
   if (!source) return tl::make_unexpected(source.error());
   source->problems.push_back("compile: using the embedded programs: " + refused.message);
-  return load(options, std::move(*source));
+  return load(options, features, std::move(*source));
 }
 
 void KernelDatapath::remove_old_hooks() const {
@@ -72,11 +72,11 @@ void KernelDatapath::remove_old_hooks() const {
   core_->pins.remove_user_maps(configured);
 }
 
-Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Options& options) {
+Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Options& options, const Features& features) {
   capture_libbpf_log();
   auto socket = netlink::Socket::open();
   if (!socket) return tl::make_unexpected(socket.error());
-  auto core = load_best(options);
+  auto core = load_best(options, features);
   if (!core) return tl::make_unexpected(core.error());
   auto& parts = **core;
 
@@ -112,8 +112,8 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
   return datapath;
 }
 
-Result<std::unique_ptr<Datapath>> Datapath::open(const config::Options& options) {
-  auto datapath = KernelDatapath::open(options);
+Result<std::unique_ptr<Datapath>> Datapath::open(const config::Options& options, const Features& features) {
+  auto datapath = KernelDatapath::open(options, features);
   if (!datapath) return tl::make_unexpected(datapath.error());
   return std::unique_ptr<Datapath>(std::move(*datapath));
 }

@@ -11,6 +11,7 @@ Result<const LoadedProgram*> Programs::get(const Variant& variant) {
   config.netkit = variant.netkit ? 1 : 0;
   config.after_hooks = variant.after_hooks ? 1 : 0;
   config.fast_path = 1;
+  config.peer = !variant.netkit || peer_redirect_ ? 1 : 0;  // tcx at ingress always could
   auto loaded = load_ours(source_.image(variant.kind), config, variant.traced, maps_);
   if (!loaded) return tl::make_unexpected(loaded.error());
   return &loaded_.emplace(variant, std::move(*loaded)).first->second;

@@ -25,8 +25,9 @@ struct Variant {
 
 class Programs {
  public:
-  // `maps` outlives this.
-  Programs(ProgramSource source, MapStore& maps) : source_(std::move(source)), maps_(maps) {}
+  // `maps` outlives this. `peer_redirect`: see Features.
+  Programs(ProgramSource source, MapStore& maps, bool peer_redirect)
+      : source_(std::move(source)), maps_(maps), peer_redirect_(peer_redirect) {}
 
   // Loads on first use. The reference stays good.
   [[nodiscard]] Result<const LoadedProgram*> get(const Variant& variant);
@@ -36,6 +37,7 @@ class Programs {
  private:
   ProgramSource source_;
   MapStore& maps_;
+  bool peer_redirect_;
   std::map<Variant, LoadedProgram> loaded_;
 };
 

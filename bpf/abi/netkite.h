@@ -49,10 +49,10 @@ enum nk_hook {
 /* All of the pod's packets take the node's stack: somebody rewrites or queues them there. */
 #define NK_EP_STACK (1U << 3)
 /*
- * In nk_device.flags: both links of the pod are there, and nk_guard takes this flag away before one of them goes.
- * Without it nothing enters the pod past the program on its device.
+ * In nk_device.flags: the pod may be entered past the programs on its device. Both of its links are there, nobody
+ * else's program wants to see what comes, and nk_guard takes this flag away before a link goes.
  */
-#define NK_EP_GUARDED (1U << 4)
+#define NK_EP_DIRECT (1U << 4)
 
 /* nk_ep4_v1, nk_ep6_v1: a local pod's address. The two MACs lie as in an Ethernet header: one copy writes both. */
 struct nk_endpoint {
@@ -66,7 +66,7 @@ NK_SIZE_IS(nk_endpoint, 24);
 
 /* nk_dev_v1, keyed by the host end's ifindex: what the slow path has to know. */
 struct nk_device {
-	__u32 flags; /* NK_EP_IPV4 | NK_EP_IPV6 | NK_EP_GUARDED */
+	__u32 flags; /* NK_EP_IPV4 | NK_EP_IPV6 | NK_EP_DIRECT */
 	__u32 endpoint_id;
 };
 NK_SIZE_IS(nk_device, 8);
@@ -160,7 +160,8 @@ struct nk_config {
 	__u8 netkit;	  /* 1: the program runs on a netkit device (verdicts NETKIT_*), 0: on tcx */
 	__u8 after_hooks; /* 1: other programs stand behind ours: accept with NEXT and leave forwarding to the stack */
 	__u8 fast_path;	  /* 1: redirect between devices; 0: accept only (the stack forwards) */
-	__u8 pad[5];
+	__u8 peer;	  /* 1: netkit programs may use bpf_redirect_peer, too */
+	__u8 pad[4];
 };
 NK_SIZE_IS(nk_config, 8);
 

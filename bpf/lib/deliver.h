@@ -34,12 +34,16 @@ static __always_inline void nk_way_to_stack(struct nk_way *way)
 	way->mtu = 0;
 }
 
-/* The way to a pod of this node, with the MACs that its device wants. */
-static __always_inline void nk_way_to_pod(struct nk_way *way, const struct nk_endpoint *ep)
+/*
+ * The way to a pod of this node, with the MACs that its device wants. `direct`: this program knows how to go past the
+ * device, if the pod may be entered so.
+ */
+static __always_inline void nk_way_to_pod(struct nk_way *way, const struct nk_endpoint *ep, bool direct)
 {
 	const __u32 *macs = (const void *)ep->pod_mac;
+	const struct nk_device *device = direct ? nk_device(ep->ifindex) : NULL;
 
-	way->kind = NK_WAY_DEVICE;
+	way->kind = device && device->flags & NK_EP_DIRECT ? NK_WAY_PEER : NK_WAY_DEVICE;
 	way->ifindex = ep->ifindex;
 	way->mtu = NK_ANY_SIZE;
 	way->macs[0] = macs[0];
@@ -69,19 +73,7 @@ static __always_inline void nk_set_macs(struct ethhdr *eth, const struct nk_way 
 	macs[2] = way->macs[2];
 }
 
-/* From a pod: to another one through the target's host end, where to_pod runs, or to another node. */
-static __always_inline int nk_leave(struct ethhdr *eth, struct nk_way *way)
-{
-	if (way->kind == NK_WAY_REMOTE) {
-		bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
-	} else {
-		nk_set_macs(eth, way);
-		bpf_redirect(way->ifindex, 0);
-	}
-	return TCX_REDIRECT;
-}
-
-/* From the uplink straight into the pod's namespace: no queue in between, and to_pod does not run. Else through it. */
+/* Into the pod's namespace, and to_pod does not run; or to its host end, where it does. */
 static __always_inline int nk_enter(struct ethhdr *eth, const struct nk_way *way)
 {
 	nk_set_macs(eth, way);
@@ -89,6 +81,15 @@ static __always_inline int nk_enter(struct ethhdr *eth, const struct nk_way *way
 		bpf_redirect_peer(way->ifindex, 0);
 	else
 		bpf_redirect(way->ifindex, 0);
+	return TCX_REDIRECT;
+}
+
+/* From a pod: to another one, or to another node. */
+static __always_inline int nk_leave(struct ethhdr *eth, struct nk_way *way)
+{
+	if (way->kind != NK_WAY_REMOTE)
+		return nk_enter(eth, way);
+	bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
 	return TCX_REDIRECT;
 }
 

@@ -21,11 +21,11 @@ inline constexpr int kNext = -1, kPass = 0, kDrop = 2, kRedirect = 7;
 inline constexpr std::uint32_t kL2Device = 70, kL3Device = 71, kUplink = 9, kEndpointId = 42;
 inline constexpr MacBytes kPodMac = {2, 0, 0, 0, 0, 1}, kHostMac = {2, 0, 0, 0, 0, 2}, kNoMac = {};
 
-inline constexpr nk_config kNetkit = {.netkit = 1, .after_hooks = 0, .fast_path = 1, .pad = {}};
-inline constexpr nk_config kNetkitHooks = {.netkit = 1, .after_hooks = 1, .fast_path = 1, .pad = {}};
-inline constexpr nk_config kVeth = {.netkit = 0, .after_hooks = 0, .fast_path = 1, .pad = {}};
-inline constexpr nk_config kVethHooks = {.netkit = 0, .after_hooks = 1, .fast_path = 1, .pad = {}};
-inline constexpr nk_config kSlow = {.netkit = 1, .after_hooks = 0, .fast_path = 0, .pad = {}};
+inline constexpr nk_config kNetkit = {.netkit = 1, .after_hooks = 0, .fast_path = 1, .peer = 0, .pad = {}};
+inline constexpr nk_config kNetkitHooks = {.netkit = 1, .after_hooks = 1, .fast_path = 1, .peer = 0, .pad = {}};
+inline constexpr nk_config kVeth = {.netkit = 0, .after_hooks = 0, .fast_path = 1, .peer = 0, .pad = {}};
+inline constexpr nk_config kVethHooks = {.netkit = 0, .after_hooks = 1, .fast_path = 1, .peer = 0, .pad = {}};
+inline constexpr nk_config kSlow = {.netkit = 1, .after_hooks = 0, .fast_path = 0, .peer = 0, .pad = {}};
 
 // Fills whichever of the maps the program has.
 inline void furnish(const Program& program) {

@@ -20,8 +20,10 @@ kernel_fetch() {
 kernel_folder() { echo "$cache/kernel/$1"; }
 series_patches() { sed 's/#.*//; /^[[:space:]]*$/d' "$patches/linux-$1/series"; }
 
+# "check" is for compiling single objects: what only costs time there is left out.
 kernel_configs() {
   echo "$patches/config/lab.config"
+  [ "$1" = check ] || echo "$patches/config/trace.config"
   [[ $1 != *-debug ]] || echo "$patches/config/debug.config"
 }
 
@@ -122,7 +124,7 @@ kernel_check() {
   objects=$(series_objects "$series")
   log=$(kernel_folder "$series")/check.log
   make_tree "$series" "$tree"
-  configure "$tree" patched
+  configure "$tree" check
   kernel_make "$tree" KCFLAGS=-Werror $objects > "$log" 2>&1 || { tail -20 "$log" >&2; die "the unpatched source does not compile"; }
   for patch in $(series_patches "$series"); do
     if ! apply_patch "$tree" "$patches/linux-$series/$patch"; then

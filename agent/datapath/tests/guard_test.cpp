@@ -35,7 +35,7 @@ class GuardTest : public DeviceTest {
   [[nodiscard]] bool guarded(const Pod& pod) const {
     nk_device device{};
     EXPECT_EQ(bpf_map_lookup_elem(map("nk_dev_v1").get(), &pod.device.host_ifindex, &device), 0);
-    return (device.flags & NK_EP_GUARDED) != 0;
+    return (device.flags & NK_EP_DIRECT) != 0;
   }
   [[nodiscard]] std::uint64_t epoch() const {
     const std::uint32_t key = 0;
@@ -103,6 +103,28 @@ TEST_P(GuardTest, IsReplacedWithoutAGap) {
   unpin("links", pod_.device.host_ifname + ":" + std::string(to_string(to_hook())));
   EXPECT_TRUE(loses_guard(pod_));
   EXPECT_TRUE(guarded(other_));
+}
+
+// Where the kernel can, neighbours' packets skip the device too, and take the way through it as soon as they must.
+TEST_P(GuardTest, NeighboursMeetPastTheDevice) {
+  const Udp mine(pod_.netns.get(), ip("10.1.0.2"), 5000);
+  const Udp theirs(other_.netns.get(), ip("10.1.0.3"), 5001);
+  const auto to_pod_runs = [&] { return runs_of(chain(pod_.device.host_ifindex, to_hook()).front().program_id); };
+  const auto arrives = [&] {
+    theirs.send(ip("10.1.0.2"), 5000, "hello");
+    return mine.receive(1000) == "hello";
+  };
+  const bool short_way = GetParam() == wire::DeviceMode::veth || features().peer_redirect;
+  const auto before = to_pod_runs();
+  EXPECT_TRUE(arrives());
+  EXPECT_EQ(to_pod_runs(), before + (short_way ? 0U : 1U));
+
+  Foreign other;
+  other.attach(pod_.device.host_ifindex, to_hook(), true);
+  ASSERT_TRUE(ok(datapath_->attach_endpoint(pod_.device)));
+  const auto runs = other.runs();
+  EXPECT_TRUE(arrives());
+  EXPECT_EQ(other.runs(), runs + 1);
 }
 
 TEST_P(GuardTest, ForgetsWhatIsGone) {

@@ -212,7 +212,7 @@ void LabTest::TearDown() {
 
 void LabTest::reopen() {
   datapath_.reset();
-  auto opened = Datapath::open(options_);
+  auto opened = Datapath::open(options_, features());
   ASSERT_TRUE(opened) << opened.error().message;
   datapath_ = std::move(*opened);
 }
