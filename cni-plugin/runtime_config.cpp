@@ -74,7 +74,8 @@ Outcome<Wishes> read_wishes(const nlohmann::json& conf) {
     wishes.ips = std::move(*ips);
   }
 
-  wishes.stack_path = has_any(runtime, "portMappings") || has_any(runtime, "bandwidth");
+  wishes.bandwidth = has_any(runtime, "bandwidth");
+  wishes.stack_path = has_any(runtime, "portMappings") || wishes.bandwidth;
 
   const auto* mac = runtime == nullptr ? nullptr : find(*runtime, "mac");
   if (mac == nullptr || (mac->is_string() && mac->get_ref<const std::string&>().empty())) return wishes;

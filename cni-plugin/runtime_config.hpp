@@ -18,6 +18,7 @@ struct Wishes {
   std::vector<Ip> ips;
   std::optional<Mac> mac;
   bool stack_path = false;           // there are portMappings or a bandwidth
+  bool bandwidth = false;
   std::string ips_field, mac_field;  // where they came from, for messages
 };
 

@@ -52,7 +52,8 @@ Outcome<Request> make_request(const Call& call) {
                      .pod_namespace = std::move(args->pod_namespace),
                      .pod_name = std::move(args->pod_name),
                      .pod_uid = std::move(args->pod_uid),
-                     .stack_path = call.conf.wishes.stack_path};
+                     .stack_path = call.conf.wishes.stack_path,
+                     .bandwidth = call.conf.wishes.bandwidth};
   return request;
 }
 

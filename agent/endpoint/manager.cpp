@@ -52,6 +52,11 @@ Manager::Manager(const config::Options& options, wire::DeviceMode device, datapa
 
 Manager::~Manager() = default;
 
+// `auto` is free to give a pod the device that all of its wishes can be had with.
+wire::DeviceMode Manager::device_for(const wire::PrepareRequest& request) const {
+  return request.bandwidth && options_.device == config::Device::automatic ? wire::DeviceMode::veth : device_;
+}
+
 Result<void> Manager::admit(const wire::PrepareRequest& request) const {
   if (!suspended_.empty()) return fail(Code::unavailable, suspended_);
   const auto& attachment = request.attachment;
@@ -67,7 +72,7 @@ Result<void> Manager::admit(const wire::PrepareRequest& request) const {
   if (in_flight_.size() >= kMaxInFlight) {
     return fail(Code::exhausted, std::to_string(kMaxInFlight) + " ADDs and DELs are under way already");
   }
-  return check_mac(request.requested_mac, device_);
+  return check_mac(request.requested_mac, device_for(request));
 }
 
 ipam::Pool* Manager::pool_of(const Ip& address) {
@@ -128,7 +133,7 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
       .attachment = request.attachment,
       .state = State::preparing,
       .id = free_id(),
-      .device = device_,
+      .device = device_for(request),
       .host_ifname = wire::host_ifname(request.attachment),
       .addresses = *addresses,
       .pod_mac = {},
@@ -140,7 +145,7 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
       .pod_uid = request.pod_uid,
       .stack_path = request.stack_path,
   };
-  if (device_ != wire::DeviceMode::netkit) {
+  if (endpoint.device != wire::DeviceMode::netkit) {
     endpoint.pod_mac = request.requested_mac.value_or(Mac::derived(endpoint.host_ifname + "pod"));
     endpoint.host_mac = Mac::derived(endpoint.host_ifname + "host");
   }

@@ -79,6 +79,7 @@ class Manager {
  private:
   using Entry = std::map<wire::Attachment, Endpoint>::iterator;
 
+  [[nodiscard]] wire::DeviceMode device_for(const wire::PrepareRequest& request) const;
   [[nodiscard]] Result<void> admit(const wire::PrepareRequest& request) const;
   [[nodiscard]] Result<std::vector<Ip>> take_addresses(const std::vector<Ip>& requested);
   void free_addresses(const std::vector<Ip>& addresses);

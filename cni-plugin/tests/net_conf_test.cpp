@@ -83,6 +83,7 @@ TEST(NetConf, PluginsBehindUsNeedTheStack) {
                            R"({"bandwidth": {"ingressRate": 1000, "ingressBurst": 1000}})"}) {
     conf["runtimeConfig"] = json::parse(wish);
     EXPECT_TRUE(read(conf)->wishes.stack_path) << wish;
+    EXPECT_EQ(read(conf)->wishes.bandwidth, conf["runtimeConfig"].contains("bandwidth")) << wish;
   }
 }
 

@@ -53,6 +53,7 @@ struct PrepareRequest {
   std::optional<Mac> requested_mac{};                  // refused (invalid) when the device mode is netkit (L3)
   std::string pod_namespace{}, pod_name{}, pod_uid{};  // CNI_ARGS K8S_POD_*, may be empty
   bool stack_path = false;  // plugins behind us work on the pod's packets in the node's stack: no short cuts
+  bool bandwidth = false;   // one of them limits rates: the field's plugin for that knows veth devices only
 };
 
 struct PrepareReply {

@@ -39,29 +39,47 @@ for client in world b b1 a2; do
   done
 done
 
-if [ "$DEVICE" = veth ]; then
-  note "bandwidth: 20 Mbit/s each way"
+# slower SERVER CLIENT PORT WHAT: 4 MB, of which 250 kB go as a burst, take 1.5 s at this rate and a blink without it
+slower() {
+  local rate
+  rate=$(lab_in "$2" nk-probe stream "$(lab_ip "$1" 4)" "$3" --bytes 4000000 | jq '.gbit_s * 1000 | floor')
+  note "$4: $rate Mbit/s"
+  [ "$rate" -le 30 ] || fail "$4: $rate Mbit/s, the limit is 20"
+}
+# limited POD: 20 Mbit/s each way, and nobody else's
+limited() {
+  local pod rate
   for pod in b1 a2; do lab_start "serve-$pod" "$pod" nk-probe serve --tcp 5001; done
-  # slower SERVER CLIENT PORT WHAT: 4 MB, of which 250 kB go as a burst, take 1.5 s at this rate and a blink without it
-  slower() {
-    local rate
-    rate=$(lab_in "$2" nk-probe stream "$(lab_ip "$1" 4)" "$3" --bytes 4000000 | jq '.gbit_s * 1000 | floor')
-    note "$4: $rate Mbit/s"
-    [ "$rate" -le 30 ] || fail "$4: $rate Mbit/s, the limit is 20"
-  }
-  slower p a2 5000 'into the pod, from the same node'
-  slower p b1 5000 'into the pod, from the other node'
-  slower p a 5000 'into the pod, from its node'
-  slower a2 p 5001 'out of the pod, to the same node'
-  slower b1 p 5001 'out of the pod, to the other node'
+  slower "$1" a2 5000 'into the pod, from the same node'
+  slower "$1" b1 5000 'into the pod, from the other node'
+  slower "$1" a 5000 'into the pod, from its node'
+  slower a2 "$1" 5001 'out of the pod, to the same node'
+  slower b1 "$1" 5001 'out of the pod, to the other node'
   rate=$(lab_in a2 nk-probe stream "$(lab_ip b1 4)" 5001 --bytes 20000000 | jq '.gbit_s * 1000 | floor')
   at_least "Mbit/s of a pod without a limit" 60 "$rate"
+  for pod in b1 a2; do lab_finish "serve-$pod" TERM > /dev/null; done
+}
+note "bandwidth"
+if [ "$DEVICE" = veth ]; then
+  limited p
 else
-  note "bandwidth: refused by the plugin that would do it, and nothing is left"
   lab_namespace q
   ! chain add q "{$limits}" > "$lab/out" || fail "the bandwidth plugin takes a netkit device now: test its rates"
   contains "what the chain answers" veth "$(cat "$lab/out")"
   must_chain del q "{$limits}"
+
+  note "bandwidth where the node may choose the device: this pod gets a veth, the others keep theirs"
+  agent_again a '.device = "auto"' TERM
+  must_chain add q "{$limits}"
+  equal "q's device" veth "$(lab_in q ip -d -j link show eth0 | jq -r '.[0].linkinfo.info_kind')"
+  equal "a2's device" netkit "$(lab_in a2 ip -d -j link show eth0 | jq -r '.[0].linkinfo.info_kind')"
+  lab_start serve-q q nk-probe serve --tcp 5000
+  works p q
+  limited q
+  lab_finish serve-q TERM > /dev/null
+  must_chain check q "{$limits}"
+  must_chain del q "{$limits}"
+  agent_again a . TERM
 fi
 
 note "tuning"

@@ -218,6 +218,21 @@ TEST_F(ManagerTest, MacsAreRefusedWhereTheyMakeNoSense) {
   }
 }
 
+TEST_F(ManagerTest, APodWithABandwidthGetsAVethWhereTheDeviceIsOurChoice) {
+  wire::PrepareRequest request;
+  request.attachment = pod("a");
+  request.bandwidth = true;
+  const auto chosen = manager->prepare(request, netns);
+  ASSERT_TRUE(chosen);
+  EXPECT_EQ(chosen->device, wire::DeviceMode::veth);
+  EXPECT_TRUE(chosen->pod_mac);
+  EXPECT_EQ(prepare(pod("b"))->device, wire::DeviceMode::netkit);
+
+  options.device = config::Device::netkit;
+  restart();
+  EXPECT_EQ(manager->prepare(request, netns)->device, wire::DeviceMode::netkit) << "as configured";
+}
+
 TEST_F(ManagerTest, NumbersAreUniqueAndUsedAgain) {
   for (const auto* id : {"a", "b", "c"}) add(pod(id));
   ASSERT_TRUE(manager->remove_end({.attachment = pod("b")}));
