@@ -51,7 +51,7 @@ why_not() {
 install_netkite() {
   manifest | kubectl apply -f - || fail "install.yaml is refused"
   rolled_out || fail "the DaemonSet does not get ready: $(why_not)"
-  eventually 60 '[ "$(ready_nodes)" = 2 ]' || fail "the nodes are not Ready: $(kubectl get nodes)"
+  eventually 60 '[ "$(ready_nodes)" = "$(kubectl get nodes -o name | wc -l)" ]' || fail "the nodes are not Ready: $(kubectl get nodes)"
 }
 delete_echo() {
   kubectl delete deployment echo > /dev/null
