@@ -17,7 +17,7 @@ namespace netkite::cni {
 struct Wishes {
   std::vector<Ip> ips;
   std::optional<Mac> mac;
-  bool stack_path = false;           // there are portMappings or a bandwidth
+  bool stack_path = false;  // there are portMappings or a bandwidth
   bool bandwidth = false;
   std::string ips_field, mac_field;  // where they came from, for messages
 };

@@ -61,7 +61,7 @@ asio::awaitable<void> Reflector::run() {
 asio::awaitable<void> Reflector::pause() {
   const auto half = next_pause_.count() / 2;
   timer_.expires_after(std::chrono::milliseconds(std::uniform_int_distribution<long>(half, 3 * half)(random_)));
-  next_pause_ = std::min(next_pause_ * 2, pace_.longest_pause);
+  next_pause_ = std::min(next_pause_ * 2, absent_ ? pace_.longest_absence : pace_.longest_pause);
   co_await timer_.async_wait(kToken);
 }
 
@@ -72,7 +72,11 @@ asio::awaitable<Result<void>> Reflector::session() {
   auto connection = Connection::make(context_.get_executor(), *access, pace_.deadlines);
   if (!connection) co_return tl::make_unexpected(connection.error());
   connection_ = *std::move(connection);
-  if (auto opened = co_await connection_->open(); !opened) co_return opened;
+  auto opened = co_await connection_->open();
+  // A server that is back may first have errors to answer, and is soon well: the pauses grow from the shortest again.
+  if (opened && absent_) next_pause_ = pace_.first_pause;
+  absent_ = !opened.has_value();
+  if (!opened) co_return opened;
   const bool synced_now = version_.empty();
   if (synced_now) {
     // The initial events are the beginning of a watch.

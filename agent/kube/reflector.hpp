@@ -35,6 +35,7 @@ struct Events {
 
 struct Pace {
   std::chrono::milliseconds first_pause{500}, longest_pause{30'000};
+  std::chrono::milliseconds longest_absence{5'000};  // instead of longest_pause while nobody answers at all
   std::chrono::seconds watch{300};                   // the server is asked to end a watch after that time
   std::chrono::milliseconds initial_events{15'000};  // longest silence before all are there
   unsigned page = 500;                               // objects
@@ -77,6 +78,7 @@ class Reflector {
   bool streams_ = true;                 // the server may know sendInitialEvents
   std::set<std::string> known_, seen_;  // keys: all, and those of the sync under way
   std::chrono::milliseconds next_pause_;
+  bool absent_ = false;  // the last session found nobody
   bool stopped_ = false;
 };
 
