@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/netlink/link.hpp"
 
+#include <arpa/inet.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -46,6 +47,11 @@ void parse_netkit(const Attributes& data, Link& link) {
   link.netkit_peer_policy = data.value<std::uint32_t>(IFLA_NETKIT_PEER_POLICY);
   link.netkit_scrub = data.value<std::uint32_t>(IFLA_NETKIT_SCRUB);
   link.netkit_primary = data.value<std::uint8_t>(IFLA_NETKIT_PRIMARY).value_or(0) != 0;
+}
+
+void parse_vxlan(const Attributes& data, Link& link) {
+  if (const auto port = data.value<std::uint16_t>(IFLA_VXLAN_PORT)) link.vxlan_port = ntohs(*port);
+  link.vxlan_external = data.value<std::uint8_t>(IFLA_VXLAN_COLLECT_METADATA).value_or(0) != 0;
 }
 
 Result<void> set_flag_up(Socket& socket, std::uint32_t index, bool up) {
@@ -98,6 +104,7 @@ std::optional<Link> parse_link(const nlmsghdr& message) {
       .gro_max_size = attributes.value<std::uint32_t>(IFLA_GRO_MAX_SIZE).value_or(0),
   };
   if (link.kind == "netkit") parse_netkit(info.nested(IFLA_INFO_DATA), link);
+  if (link.kind == "vxlan") parse_vxlan(info.nested(IFLA_INFO_DATA), link);
   return link;
 }
 

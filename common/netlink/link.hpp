@@ -33,6 +33,9 @@ struct Link {
   std::optional<std::uint32_t> netkit_peer_policy{};
   std::optional<std::uint32_t> netkit_scrub{};  // NETKIT_SCRUB_NONE 0, _DEFAULT 1; none: the kernel lacks it
   bool netkit_primary = false;
+  // vxlan only
+  std::optional<std::uint16_t> vxlan_port{};  // UDP
+  bool vxlan_external = false;                // each packet says where it goes
 };
 
 // not_found when there is none of that name or index. RTM_GETLINK also flushes the kernel's pending link-watch work, so

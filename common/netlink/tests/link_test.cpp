@@ -15,6 +15,7 @@
 #include "common/netlink/address.hpp"
 #include "common/netlink/attributes.hpp"
 #include "common/netlink/link_veth.hpp"
+#include "common/netlink/link_vxlan.hpp"
 #include "common/netlink/neighbor.hpp"
 #include "common/netlink/tests/test_namespaces.hpp"
 
@@ -52,6 +53,23 @@ TEST_F(LinkTest, VethPairIsBornAcrossNamespaces) {
   }
   EXPECT_EQ(must(get_link(host(), outer.index)).name, "nk1");
   EXPECT_EQ(get_link(host(), "eth0").error().code, Code::not_found) << "never visible outside";
+}
+
+TEST_F(LinkTest, VxlanThatIsToldWhereToByEachPacket) {
+  const Mac mac = Mac::derived("overlay");
+  must(create_vxlan(host(), {.name = "nk1", .port = 8472, .mtu = 8950, .mac = mac}));
+  const Link link = must(get_link(host(), "nk1"));
+  EXPECT_EQ(link.kind, "vxlan");
+  EXPECT_EQ(link.vxlan_port, 8472);
+  EXPECT_TRUE(link.vxlan_external);
+  EXPECT_EQ(link.mtu, 8950U);
+  EXPECT_EQ(link.mac, mac);
+  EXPECT_FALSE(link.up);
+  EXPECT_EQ(create_vxlan(host(), {.name = "nk1", .port = 8472, .mac = mac}).error().code, Code::exists);
+  must(change_link(host(), link.index, {.up = true}));
+  must(create_vxlan(host(), {.name = "nk2", .port = 8473, .mac = mac}));
+  must(delete_link(host(), "nk1"));
+  EXPECT_EQ(get_link(host(), "nk1").error().code, Code::not_found);
 }
 
 TEST_F(LinkTest, BigTcpSizes) {
