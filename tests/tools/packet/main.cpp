@@ -2,6 +2,7 @@
 // Sends one kind of packet from a device, past the machine's own IP stack, so that hostile ones leave as they are.
 // Usage: nk-packet DEVICE KIND SOURCE DESTINATION [COUNT [MAC]]     kinds: see build.hpp
 // MAC is the next hop's on devices that want one (veth); all zero otherwise.
+// DEVICE may be vxlan:VNI@NODE: then the packet goes to that node's overlay inside UDP, as another node would send it.
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -13,6 +14,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "common/base/unique_fd.hpp"
 #include "tests/tools/packet/build.hpp"
@@ -28,6 +31,55 @@ int complain(const char* what, const char* why) {
   return 1;
 }
 
+// Either kind of socket address. The socket interface's own convention makes both a sockaddr.
+struct Target {
+  sockaddr_storage address{};
+  socklen_t length = 0;
+
+  template <typename Address>
+  explicit Target(const Address& from) : length(sizeof(from)) {
+    std::memcpy(&address, &from, sizeof(from));
+  }
+};
+
+int send_all(int socket, std::span<const std::uint8_t> packet, const Target& to, long count) {
+  for (long i = 0; i < count; ++i) {
+    const auto sent =
+        ::sendto(socket, packet.data(), packet.size(), 0, reinterpret_cast<const sockaddr*>(&to.address), to.length);
+    // ENOBUFS is how a device says that a program on it refused the packet.
+    if (sent < 0 && errno != ENOBUFS) return complain("sendto", std::strerror(errno));
+  }
+  return 0;
+}
+
+constexpr std::uint16_t kOverlayPort = 8472;
+constexpr std::uint8_t kOurNetwork = 8;  // RFC 7348: the flag I, the network's number is there
+
+// `where`: VNI@NODE
+int send_wrapped(const std::string& where, const netkite::Mac& mac, std::uint16_t protocol,
+                 const std::vector<std::uint8_t>& packet, long count) {
+  const auto at = where.find('@');
+  const auto node = netkite::Ip::parse(at == std::string::npos ? "" : where.substr(at + 1));
+  if (!node || !node->is_v4()) return complain(where.c_str(), "not VNI@NODE with an IPv4 address");
+  const auto vni = static_cast<std::uint32_t>(std::strtoul(where.c_str(), nullptr, 10));
+  const auto byte = [](std::uint32_t value, unsigned shift) { return static_cast<std::uint8_t>(value >> shift); };
+  std::vector<std::uint8_t> wrapped{kOurNetwork, 0, 0, 0, byte(vni, 16), byte(vni, 8), byte(vni, 0), 0};
+  wrapped.insert(wrapped.end(), mac.bytes.begin(), mac.bytes.end());
+  constexpr netkite::Mac kSender{.bytes = {0x02, 0x6e, 0x6b, 0x00, 0x00, 0x00}};
+  wrapped.insert(wrapped.end(), kSender.bytes.begin(), kSender.bytes.end());
+  wrapped.push_back(byte(protocol, 8));
+  wrapped.push_back(byte(protocol, 0));
+  wrapped.insert(wrapped.end(), packet.begin(), packet.end());
+
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(kOverlayPort);
+  std::memcpy(&to.sin_addr, node->bytes().data(), sizeof(to.sin_addr));
+  const netkite::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return complain("socket", std::strerror(errno));
+  return send_all(socket.get(), wrapped, Target(to), count);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -40,26 +92,26 @@ int main(int argc, char** argv) {
   const auto packet = netkite::packet::build(kind, *source, *destination);
   if (!packet) return complain(words[2], packet.error().message.c_str());
 
+  const auto protocol = kind == "arp" ? kEthernetArp : source->is_v4() ? kEthernetIpv4 : kEthernetIpv6;
+  const auto mac = netkite::Mac::parse(argc == 7 ? words[6] : "00:00:00:00:00:00");
+  if (!mac) return complain(words[6], "not a MAC address");
+  const long count = argc >= 6 ? std::strtol(words[5], nullptr, 10) : 1;
+  const std::string device(words[1]);
+  constexpr std::string_view kWrapped = "vxlan:";
+  if (device.starts_with(kWrapped)) {
+    return send_wrapped(device.substr(kWrapped.size()), *mac, protocol, *packet, count);
+  }
+
   sockaddr_ll to{};
   to.sll_family = AF_PACKET;
-  to.sll_protocol = htons(kind == "arp" ? kEthernetArp : source->is_v4() ? kEthernetIpv4 : kEthernetIpv6);
+  to.sll_protocol = htons(protocol);
   to.sll_ifindex = static_cast<int>(if_nametoindex(words[1]));
   if (to.sll_ifindex == 0) return complain(words[1], std::strerror(errno));
   if (argc == 7) {
-    const auto mac = netkite::Mac::parse(words[6]);
-    if (!mac) return complain(words[6], "not a MAC address");
     to.sll_halen = 6;
     std::ranges::copy(mac->bytes, to.sll_addr);
   }
   const netkite::UniqueFd socket(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return complain("socket", std::strerror(errno));
-  const long count = argc >= 6 ? std::strtol(words[5], nullptr, 10) : 1;
-  for (long i = 0; i < count; ++i) {
-    // The address is a sockaddr by the socket interface's own convention.
-    const auto sent =
-        ::sendto(socket.get(), packet->data(), packet->size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
-    // ENOBUFS is how a device says that a program on it refused the packet.
-    if (sent < 0 && errno != ENOBUFS) return complain("sendto", std::strerror(errno));
-  }
-  return 0;
+  return send_all(socket.get(), *packet, Target(to), count);
 }
