@@ -11,6 +11,7 @@
 #include "lib/address.h"
 #include "lib/deliver.h"
 #include "lib/drop.h"
+#include "lib/tunnels.h"
 #include "lib/verdict.h"
 
 static __always_inline int refuse(struct __sk_buff *ctx, __u32 reason)
@@ -37,7 +38,7 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 	if (ep && !nk_remote4(ip->saddr)) {
 		if (nk_loopback4(ip->saddr))
 			return refuse(ctx, NK_DROP_LOOPBACK);
-		if (nk_endpoint4(&ip->saddr))
+		if (nk_endpoint4(&ip->saddr) || nk_tunnel4(ip->saddr))
 			return refuse(ctx, NK_DROP_UPLINK_SPOOF);
 		ep = NULL;
 	}
@@ -55,7 +56,7 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 	if (ep && !nk_remote6(&ip->saddr)) {
 		if (nk_loopback6(&ip->saddr))
 			return refuse(ctx, NK_DROP_LOOPBACK);
-		if (nk_endpoint6(&ip->saddr))
+		if (nk_endpoint6(&ip->saddr) || nk_tunnel6(&ip->saddr))
 			return refuse(ctx, NK_DROP_UPLINK_SPOOF);
 		ep = NULL;
 	}

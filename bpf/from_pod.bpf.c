@@ -10,7 +10,9 @@
 #include "lib/address.h"
 #include "lib/deliver.h"
 #include "lib/drop.h"
+#include "lib/encap.h"
 #include "lib/inspect.h"
+#include "lib/tunnels.h"
 #include "lib/verdict.h"
 
 static __always_inline int refuse(struct __sk_buff *ctx, __u32 reason)
@@ -36,7 +38,8 @@ static __noinline int refuse_source(struct __sk_buff *ctx, bool loopback, bool u
  * To the node itself, to the outside, to a group: the stack knows. Connection tracking there must see both halves of a
  * connection or none, so a pod that needs the stack (`flags` of either end) needs it in both directions.
  */
-static __always_inline void find_way(struct nk_way *way, __u32 flags, struct nk_endpoint *ep, struct nk_remote *remote)
+static __always_inline void find_way(struct nk_way *way, __u32 flags, struct nk_endpoint *ep, struct nk_remote *remote,
+				     struct nk_tunnel *tunnel)
 {
 	if (ep)
 		flags |= ep->flags;
@@ -46,13 +49,62 @@ static __always_inline void find_way(struct nk_way *way, __u32 flags, struct nk_
 		nk_way_to_pod(way, ep, nk_config.peer);
 	else if (remote)
 		nk_way_to_remote(way, remote);
+	else if (tunnel)
+		nk_way_to_tunnel(way, tunnel);
 	else
 		nk_way_to_stack(way);
+}
+
+/* Over IPv6, and segments that only the device can cut, or has to. NULL: the tunnel is gone by now. */
+static __always_inline int leave_by_device(struct __sk_buff *ctx, struct ethhdr *eth, const struct nk_tunnel *tunnel)
+{
+	if (!tunnel)
+		return nk_accept(ctx);
+	nk_set_overlay_macs(eth);
+	nk_encapsulate(ctx, tunnel);
+	bpf_redirect(tunnel->device, 0);
+	return TCX_REDIRECT;
+}
+
+static __noinline int leave_by_device4(struct __sk_buff *ctx)
+{
+	struct ethhdr *eth = nk_ipv4_frame(ctx);
+
+	if (!eth)
+		return refuse(ctx, NK_DROP_MALFORMED);
+	return leave_by_device(ctx, eth, nk_tunnel4(((const struct iphdr *)(eth + 1))->daddr));
+}
+
+static __noinline int leave_by_device6(struct __sk_buff *ctx)
+{
+	struct ethhdr *eth = nk_ipv6_frame(ctx);
+
+	if (!eth)
+		return refuse(ctx, NK_DROP_MALFORMED);
+	return leave_by_device(ctx, eth, nk_tunnel6(&((const struct ipv6hdr *)(eth + 1))->daddr));
+}
+
+static __always_inline int leave_by_tunnel(struct __sk_buff *ctx, struct nk_way *way)
+{
+	__u32 bytes = ctx->len - ETH_HLEN, hash = bpf_get_hash_recalc(ctx);
+	__u16 protocol = ctx->protocol;
+	struct ethhdr *eth;
+
+	if (unlikely(way->kind != NK_WAY_WRAP || bytes > NK_MOST_INSIDE) || unlikely(!nk_make_room(ctx)))
+		return protocol == bpf_htons(ETH_P_IP) ? leave_by_device4(ctx) : leave_by_device6(ctx);
+	eth = nk_linear(ctx, sizeof(*eth) + NK_WRAPPING);
+	if (unlikely(!eth))
+		return refuse(ctx, NK_DROP_MALFORMED);
+	eth->h_proto = bpf_htons(ETH_P_IP);
+	nk_write_wrapping((void *)(eth + 1), way, bytes, hash, protocol);
+	bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
+	return TCX_REDIRECT;
 }
 
 /* For a packet that nothing is remembered of: proves the source and finds the way. Not 0: refused. */
 static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch, const struct iphdr *ip)
 {
+	struct nk_remote *remote;
 	struct nk_endpoint *ep;
 	__u32 flags;
 
@@ -64,13 +116,15 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 		return refuse(ctx, NK_DROP_LOOPBACK);
 	flags = ep->flags;
 	ep = nk_endpoint4(&ip->daddr);
-	find_way(&flow->way, flags, ep, ep ? NULL : nk_remote4(ip->daddr));
+	remote = ep ? NULL : nk_remote4(ip->daddr);
+	find_way(&flow->way, flags, ep, remote, ep || remote ? NULL : nk_tunnel4(ip->daddr));
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
 	return 0;
 }
 
 static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u64 epoch, const struct ipv6hdr *ip)
 {
+	struct nk_remote *remote;
 	struct nk_endpoint *ep;
 	__u32 flags;
 
@@ -83,7 +137,8 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 		return refuse(ctx, NK_DROP_LOOPBACK);
 	flags = ep->flags;
 	ep = nk_endpoint6(&ip->daddr);
-	find_way(&flow->way, flags, ep, ep ? NULL : nk_remote6(&ip->daddr));
+	remote = ep ? NULL : nk_remote6(&ip->daddr);
+	find_way(&flow->way, flags, ep, remote, ep || remote ? NULL : nk_tunnel6(&ip->daddr));
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
 	return 0;
 }
@@ -116,6 +171,8 @@ static __always_inline int from_pod4(struct __sk_buff *ctx)
 	    !nk_fits(ctx, &flow->way, sizeof(*ip), ip->protocol))
 		return nk_accept(ctx);
 	nk_hop4(ip);
+	if (nk_config.vni && flow->way.kind >= NK_WAY_TUNNEL)
+		return leave_by_tunnel(ctx, &flow->way);
 	return nk_leave(eth, &flow->way);
 }
 
@@ -148,6 +205,8 @@ static __always_inline int from_pod6(struct __sk_buff *ctx)
 	    !nk_fits(ctx, &flow->way, sizeof(*ip), ip->nexthdr))
 		return nk_accept(ctx);
 	nk_hop6(ctx, ip);
+	if (nk_config.vni && flow->way.kind >= NK_WAY_TUNNEL)
+		return leave_by_tunnel(ctx, &flow->way);
 	return nk_leave(eth, &flow->way);
 }
 

@@ -51,6 +51,8 @@ void print_summary(std::ostream& out, const Json& status) {
   line("rcu", "expedite " + text(status, "rcu_expedite"));
   line("endpoints", text(status, "endpoints"));
   line("peers", text(status, "peers") + ", " + text(status, "remotes") + " remote prefixes");
+  line("routing", text(status, "routing") + ", " + text(status, "tunnels") + " prefixes by the overlay");
+  line("mtu", text(status, "pod_mtu") + " of new pods");
   const auto memory = status.find("memory");
   const auto resident = memory == status.end() ? 0 : whole_number(*memory, "rss_bytes");
   line("memory",

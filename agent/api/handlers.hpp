@@ -52,6 +52,7 @@ struct NodeStatus {
   std::string version, node_name;
   wire::DeviceMode device = wire::DeviceMode::netkit;
   std::uint64_t uptime_s = 0;
+  config::Routing routing = config::Routing::native;
   std::size_t peers = 0;
   node::View view;
   std::vector<std::string> missing;   // kernel features

@@ -13,6 +13,8 @@
 #include "agent/app/device_choice.hpp"
 #include "agent/app/process.hpp"
 #include "agent/config/loader.hpp"
+#include "agent/node/overlay.hpp"
+#include "agent/node/pod_device.hpp"
 #include "common/base/await.hpp"
 
 namespace netkite::app {
@@ -71,7 +73,12 @@ Result<void> Agent::start() {
   uplinks_.emplace(*datapath_);
   manager_ = std::make_unique<endpoint::Manager>(options_, device_, *datapath_);
   manager_->suspend(not_ready());
+  // What is wrong with it now is the configuration's or the kernel's fault; later it is a problem like others.
+  if (auto overlay = prepare_overlay().and_then([this] { return raise_overlay(); }); !overlay) return overlay;
   reconcile();
+  if (!config::has_overlay(options_)) {
+    if (auto removed = node::remove_overlay(); !removed) return removed;
+  }
   if (auto masquerade = node::apply_masquerade(options_); !masquerade) return masquerade;
   if (auto restored = restore(); !restored) return restored;
   return serve();
@@ -94,11 +101,29 @@ Result<void> Agent::open_datapath(const datapath::Features& features) {
   return {};
 }
 
+// Programs before the first packet, and again when somebody has taken the device away.
+Result<void> Agent::prepare_overlay() {
+  if (!config::has_overlay(options_)) return {};
+  const auto ifindex = node::ensure_overlay(options_, datapath::overlay_mac());
+  if (!ifindex) return tl::make_unexpected(ifindex.error());
+  if (*ifindex != overlay_) {
+    const auto name = std::string(node::kOverlayDevice);
+    if (auto attached = datapath_->attach_overlay(*ifindex, name); !attached) return wrap(attached.error(), "overlay");
+    overlay_ = *ifindex;
+  }
+  return {};
+}
+
+Result<void> Agent::raise_overlay() {
+  return overlay_ == 0 ? Result<void>() : node::raise_overlay(options_, overlay_, view_.overlay.mtu);
+}
+
 Result<void> Agent::restore() {
   if (auto restored = manager_->restore(); !restored) return restored;
   log_reports();
   auto live = manager_->host_ifindexes();
   std::ranges::copy(uplinks_->ifindexes(), std::back_inserter(live));
+  if (overlay_ != 0) live.push_back(overlay_);
   if (auto removed = datapath_->remove_stale(live); !removed) spdlog::warn("{}", removed.error().message);
   return {};
 }
@@ -178,12 +203,15 @@ asio::awaitable<void> Agent::obey_signals() {
 
 // Makes kernel and programs agree with configuration and network as they are now. What fails is a problem, not an end.
 void Agent::reconcile() {
-  auto view = node::discover(options_);
+  const datapath::ExpediteRcu expedite;
+  std::vector<std::string> problems;
+  if (auto prepared = prepare_overlay(); !prepared) problems.push_back(prepared.error().message);
+  auto view = node::discover(options_, overlay_);
   if (!view) return set_problems({view.error().message});
   if (view->pod_mtu != view_.pod_mtu) spdlog::info("new pods get MTU {}", view->pod_mtu);
   view_ = *std::move(view);
-  const datapath::ExpediteRcu expedite;
-  auto problems = uplinks_->follow(view_.uplinks);
+  std::ranges::move(uplinks_->follow(view_.uplinks), std::back_inserter(problems));
+  if (auto raised = raise_overlay(); !raised) problems.push_back(raised.error().message);
   if (auto set = datapath_->set_remotes(view_.remotes); !set) problems.push_back(set.error().message);
   if (auto applied = node::apply_routes(options_, view_); !applied) problems.push_back(applied.error().message);
   manager_->set_view(view_);
@@ -269,6 +297,7 @@ api::NodeStatus Agent::status() const {
       .node_name = options_.node_name,
       .device = device_,
       .uptime_s = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(uptime).count()),
+      .routing = options_.routing,
       .peers = options_.peers.size(),
       .view = view_,
       .missing = missing_,

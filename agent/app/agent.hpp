@@ -40,6 +40,8 @@ class Agent {
  private:
   [[nodiscard]] Result<void> start();
   [[nodiscard]] Result<void> open_datapath(const datapath::Features& features);
+  [[nodiscard]] Result<void> prepare_overlay();
+  [[nodiscard]] Result<void> raise_overlay();
   [[nodiscard]] Result<void> restore();
   [[nodiscard]] Result<void> serve();
   [[nodiscard]] Result<void> serve_web();
@@ -73,6 +75,7 @@ class Agent {
   std::string pools_wait_;  // why the node's own podCIDRs cannot be used; empty: they are
   wire::DeviceMode device_ = wire::DeviceMode::netkit;
   node::View view_;
+  std::uint32_t overlay_ = 0;  // the device that has our programs, 0: none
 
   // Before the parts that hold handlers of theirs in it: destroyed last.
   boost::asio::io_context context_{1};

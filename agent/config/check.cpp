@@ -126,8 +126,9 @@ class Checker {
       const auto& range = peer.pod_ranges[i];
       const auto at = item(where + ".pod_ranges", i);
       pod_prefix(at, range);
-      // IPv4 can be sent to an IPv6 neighbour, not the other way round.
-      const bool reachable = range.family() == Family::v4 || std::ranges::any_of(peer.addresses, &Ip::is_v6);
+      // IPv4 can be sent to an IPv6 neighbour, not the other way round; the overlay carries both over either.
+      const bool reachable = range.family() == Family::v4 || options_.routing == Routing::overlay ||
+                             std::ranges::any_of(peer.addresses, &Ip::is_v6);
       if (!reachable) problem(at + ": " + range.to_string() + " needs an IPv6 address in " + where + ".addresses");
     }
   }

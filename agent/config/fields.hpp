@@ -45,6 +45,9 @@ template <>
 inline constexpr auto kNames<XdpMode> = std::to_array<Name<XdpMode>>(
     {{"auto", XdpMode::automatic}, {"native", XdpMode::native}, {"generic", XdpMode::generic}, {"off", XdpMode::off}});
 template <>
+inline constexpr auto kNames<Routing> = std::to_array<Name<Routing>>(
+    {{"native", Routing::native}, {"overlay", Routing::overlay}, {"auto", Routing::automatic}});
+template <>
 inline constexpr auto kNames<HookPoint> = std::to_array<Name<HookPoint>>({{"pod-egress", HookPoint::pod_egress},
                                                                           {"pod-ingress", HookPoint::pod_ingress},
                                                                           {"uplink-ingress", HookPoint::uplink_ingress},
@@ -64,6 +67,12 @@ template <typename Visitor>
 void visit_fields(Visitor& visit, Is<Masquerade> auto& masquerade) {
   visit("enabled", masquerade.enabled);
   visit("except", masquerade.except);
+}
+
+template <typename Visitor>
+void visit_fields(Visitor& visit, Is<Overlay> auto& overlay) {
+  visit("port", overlay.port, Range{1, 65535});
+  visit("vni", overlay.vni, Range{1, (1U << 24) - 1});
 }
 
 template <typename Visitor>
@@ -115,6 +124,8 @@ void visit_fields(Visitor& visit, Is<Options> auto& options) {
   visit("pools", options.pools);
   visit("peers", options.peers);
   visit("kubernetes", options.kubernetes);
+  visit("routing", options.routing);
+  visit("overlay", options.overlay);
   visit("uplinks", options.uplinks);
   visit("mtu", options.mtu, Range{0, 65535});
   visit("manage_forwarding", options.manage_forwarding);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/ip.hpp"
@@ -16,6 +17,7 @@ enum class Device : std::uint8_t { automatic, netkit, netkit_l2, veth };  // "au
 enum class Compile : std::uint8_t { automatic, embedded, clang };         // "auto", "embedded", "clang"
 enum class Position : std::uint8_t { first, last };                       // among other tcx and netkit programs
 enum class XdpMode : std::uint8_t { automatic, native, generic, off };    // "auto", "native", "generic", "off"
+enum class Routing : std::uint8_t { native, overlay, automatic };         // "native", "overlay", "auto"
 enum class HookPoint : std::uint8_t { pod_egress, pod_ingress, uplink_ingress, uplink_egress };  // "pod-egress", …
 enum class HookOrder : std::uint8_t { before, after };  // relative to our program
 
@@ -30,6 +32,12 @@ struct Peer {
 struct Masquerade {
   bool enabled = true;
   std::vector<Cidr> except;  // besides our pools, the peers' pod ranges and the peers' addresses
+};
+
+// VXLAN (RFC 7348) to the nodes that `routing` does not reach natively.
+struct Overlay {
+  std::uint32_t port = 8472;  // UDP, the same on every node
+  std::uint32_t vni = 1;      // the network's number, the same on every node
 };
 
 struct Hook {
@@ -77,6 +85,8 @@ struct Options {
   std::vector<Cidr> pools;  // at least one unless Kubernetes has them; at most one per family
   std::vector<Peer> peers;
   Kubernetes kubernetes;
+  Routing routing = Routing::native;  // how packets get to other nodes; auto: natively to those on a link of ours
+  Overlay overlay;
   std::vector<std::string> uplinks;  // empty: the devices of the default routes and of the routes to the peers
   std::uint32_t mtu = 0;             // bytes; 0: follow the uplinks
   bool manage_forwarding = true;     // turn on IP forwarding where it is off
@@ -88,5 +98,8 @@ struct Options {
 };
 
 [[nodiscard]] std::string socket_path(const Options& options);
+[[nodiscard]] std::string_view routing_name(Routing routing);  // as the file spells it
+// Whether some nodes may be reached by the overlay.
+[[nodiscard]] bool has_overlay(const Options& options);
 
 }  // namespace netkite::config

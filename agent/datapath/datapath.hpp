@@ -34,6 +34,13 @@ struct Remote {
   std::uint32_t ifindex = 0;  // uplink
   std::uint32_t mtu = 0;      // bytes
   Ip nexthop;                 // the neighbour to ask for: the node itself or a router
+  struct Tunnel {
+    std::uint32_t device = 0;  // the overlay's
+    Ip node, local;            // the ends, of one family
+    auto operator<=>(const Tunnel&) const = default;
+  };
+  std::optional<Tunnel> tunnel{};  // by the overlay; `mtu` is what fits into it
+  std::optional<Ip> source{};      // tunnels: what the other node knows this one by, in the prefix's family
   auto operator<=>(const Remote&) const = default;
 };
 
@@ -84,6 +91,9 @@ struct Features {
 };
 [[nodiscard]] Features probe_features();
 
+// The MAC of every node's overlay device, as the programs write it.
+[[nodiscard]] Mac overlay_mac();
+
 class Datapath {
  public:
   virtual ~Datapath() = default;
@@ -104,6 +114,9 @@ class Datapath {
   // Attaches from_netdev (tcx ingress), the prefilter (XDP) and the uplink hooks; idempotent, adopts.
   [[nodiscard]] virtual Result<void> attach_uplink(std::uint32_t ifindex, const std::string& name) = 0;
   [[nodiscard]] virtual Result<void> detach_uplink(std::uint32_t ifindex, const std::string& name) = 0;
+  // from_overlay (tcx ingress), to_overlay (tcx egress) and the backstop behind both, so that the device carries
+  // nothing that we have not seen; idempotent, adopts. Only where `routing` asks for an overlay.
+  [[nodiscard]] virtual Result<void> attach_overlay(std::uint32_t ifindex, const std::string& name) = 0;
   // Unpins links of devices that are not in `ifindexes` (host ends of pods and uplinks): what a former run left.
   [[nodiscard]] virtual Result<void> remove_stale(const std::vector<std::uint32_t>& ifindexes) = 0;
 

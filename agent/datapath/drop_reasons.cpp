@@ -24,6 +24,8 @@ std::string_view drop_reason_name(std::uint32_t reason) {
     names[NK_DROP_SOURCE_ROUTE] = "source-route";
     names[NK_DROP_NOT_FOR_POD] = "not-for-pod";
     names[NK_DROP_UNSPECIFIED_SOURCE] = "unspecified-source";
+    names[NK_DROP_OVERLAY_SPOOF] = "overlay-spoof";
+    names[NK_DROP_OVERLAY_FOREIGN] = "overlay-foreign";
     return names;
   }();
   return reason < kNames.size() ? kNames.at(reason) : "unknown";

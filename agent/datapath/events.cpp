@@ -21,6 +21,10 @@ std::string hook_name(std::uint32_t hook) {
       return "to_pod";
     case NK_HOOK_FROM_NETDEV:
       return "from_netdev";
+    case NK_HOOK_FROM_OVERLAY:
+      return "from_overlay";
+    case NK_HOOK_TO_OVERLAY:
+      return "to_overlay";
     case NK_HOOK_XDP:
       return "xdp";
     default:

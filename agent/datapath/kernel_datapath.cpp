@@ -30,6 +30,8 @@ Result<std::set<std::uint32_t>> links_on(const std::vector<std::uint32_t>& ifind
 
 }  // namespace
 
+Mac overlay_mac() { return {.bytes = NK_OVERLAY_MAC}; }
+
 KernelDatapath::PodPlaces KernelDatapath::places_of(const EndpointDevice& device) {
   const bool veth = device.mode == wire::DeviceMode::veth;
   const auto place = [&](Hook hook, ProgramKind kind, config::HookPoint point) {
@@ -65,6 +67,21 @@ std::vector<Place> KernelDatapath::places_of_uplink(std::uint32_t ifindex, const
                       .after_hooks = false});
   }
   return places;
+}
+
+// As on a pod's device nobody else decides here, and a program that is missing leaves it closed.
+std::vector<Place> KernelDatapath::places_of_overlay() const {
+  if (overlay_ifindex_ == 0) return {};
+  const auto place = [this](Hook hook, ProgramKind kind) {
+    return Place{.ifindex = overlay_ifindex_,
+                 .ifname = overlay_name_,
+                 .hook = hook,
+                 .ours = kind,
+                 .point = std::nullopt,
+                 .backstop = true,
+                 .after_hooks = false};
+  };
+  return {place(Hook::tcx_ingress, ProgramKind::from_overlay), place(Hook::tcx_egress, ProgramKind::to_overlay)};
 }
 
 Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
@@ -134,6 +151,15 @@ Result<void> KernelDatapath::detach_uplink(std::uint32_t ifindex, const std::str
   return {};
 }
 
+Result<void> KernelDatapath::attach_overlay(std::uint32_t ifindex, const std::string& name) {
+  const ExpediteRcu expedite;
+  const Epoch::Change change(epoch_);
+  if (!change.begun()) return change.begun();
+  overlay_ifindex_ = ifindex;
+  overlay_name_ = name;
+  return attach_places(places_of_overlay());
+}
+
 // By the devices' chains, not by what a link says of its device: a netkit peer's link gives the index in the pod's
 // namespace.
 Result<void> KernelDatapath::remove_stale(const std::vector<std::uint32_t>& ifindexes) {
@@ -184,6 +210,7 @@ Result<std::vector<ProgramReport>> KernelDatapath::programs() {
   for (const auto& [ifindex, name] : uplinks_) {
     for (const Hook hook : {Hook::xdp, Hook::tcx_ingress, Hook::tcx_egress}) add(ifindex, name, hook);
   }
+  for (const auto& place : places_of_overlay()) add(place.ifindex, place.ifname, place.hook);
   for (const auto& [ifindex, device] : pods_) {
     const auto places = places_of(device);
     for (const auto& place : {places.from, places.to}) add(ifindex, place.ifname, place.hook);

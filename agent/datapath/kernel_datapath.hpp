@@ -28,6 +28,7 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<void> verify_endpoint(const EndpointDevice& device) override;
   [[nodiscard]] Result<void> attach_uplink(std::uint32_t ifindex, const std::string& name) override;
   [[nodiscard]] Result<void> detach_uplink(std::uint32_t ifindex, const std::string& name) override;
+  [[nodiscard]] Result<void> attach_overlay(std::uint32_t ifindex, const std::string& name) override;
   [[nodiscard]] Result<void> remove_stale(const std::vector<std::uint32_t>& ifindexes) override;
   [[nodiscard]] Result<void> set_remotes(const std::vector<Remote>& remotes) override;
   [[nodiscard]] Result<void> deny(const std::vector<Cidr>& prefixes) override;
@@ -56,7 +57,10 @@ class KernelDatapath : public Datapath {
         : pins(std::move(where)),
           maps(pins, options),
           problems(source.problems),
-          programs(std::move(source), maps, peer_redirect) {}
+          programs(std::move(source), {.peer_redirect = peer_redirect, .overlay = overlay_of(options)}, maps) {}
+    static std::optional<config::Overlay> overlay_of(const config::Options& options) {
+      return config::has_overlay(options) ? std::optional(options.overlay) : std::nullopt;
+    }
   };
   KernelDatapath(std::unique_ptr<Core> core, Attacher attacher, Prefilter prefilter)
       : core_(std::move(core)), attacher_(std::move(attacher)), prefilter_(std::move(prefilter)) {}
@@ -73,6 +77,7 @@ class KernelDatapath : public Datapath {
   };
   [[nodiscard]] static PodPlaces places_of(const EndpointDevice& device);
   [[nodiscard]] std::vector<Place> places_of_uplink(std::uint32_t ifindex, const std::string& name) const;
+  [[nodiscard]] std::vector<Place> places_of_overlay() const;
   [[nodiscard]] Result<void> attach_places(const std::vector<Place>& places);
 
   std::unique_ptr<Core> core_;
@@ -85,6 +90,8 @@ class KernelDatapath : public Datapath {
   Events events_;
   std::map<std::uint32_t, EndpointDevice> pods_;  // by the host end's index
   std::map<std::uint32_t, std::string> uplinks_;  // by index
+  std::uint32_t overlay_ifindex_ = 0;             // 0: there is none
+  std::string overlay_name_;
 };
 
 }  // namespace netkite::datapath

@@ -22,6 +22,11 @@ std::vector<Variant> first_variants(const config::Options& options) {
   std::vector<Variant> variants = {{.kind = ProgramKind::from_pod, .netkit = netkit, .after_hooks = false},
                                    {.kind = ProgramKind::to_pod, .netkit = netkit, .after_hooks = false},
                                    {.kind = ProgramKind::from_netdev, .netkit = false, .after_hooks = false}};
+  if (config::has_overlay(options)) {
+    for (const auto kind : {ProgramKind::from_overlay, ProgramKind::to_overlay}) {
+      variants.push_back({.kind = kind, .netkit = false, .after_hooks = false});
+    }
+  }
   if (!netkit) variants.push_back({.kind = ProgramKind::backstop, .netkit = false, .after_hooks = false});
   if (options.prefilter.mode != config::XdpMode::off) {
     variants.push_back({.kind = ProgramKind::xdp_prefilter, .netkit = false, .after_hooks = false});

@@ -34,7 +34,7 @@ MapStore::MapStore(Pins pins, const config::Options& options) : pins_(std::move(
   const Limit links{.entries = 2 * endpoints.entries + 8, .option = endpoints.option};
   const Limit prefixes{.entries = options.prefilter.max_prefixes, .option = "prefilter.max_prefixes"};
   for (const auto name : {kEndpoints4, kEndpoints6, kDevices}) limits_.emplace(name, endpoints);
-  for (const auto name : {kRemotes4, kRemotes6}) limits_.emplace(name, remotes);
+  for (const auto name : {kRemotes4, kRemotes6, kTunnels4, kTunnels6}) limits_.emplace(name, remotes);
   for (const auto name : {kDeny4, kDeny6}) limits_.emplace(name, prefixes);
   limits_.emplace(kGuard, links);
   limits_.emplace(kEvents, Limit{.entries = options.datapath.event_buffer, .option = "datapath.event_buffer"});

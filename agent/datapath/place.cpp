@@ -45,7 +45,8 @@ void find_by_program(Slot& slot, const std::vector<Slot>& slots, const Chain& ch
 std::vector<Slot> slots_of(const Place& place, const Pins& pins, const Hooks& hooks) {
   std::vector<Slot> slots;
   const auto add_users = [&](config::HookOrder order) {
-    for (const auto* user : hooks.at(place.point, order)) {
+    if (!place.point) return;
+    for (const auto* user : hooks.at(*place.point, order)) {
       slots.push_back({.pin = pins.user_hook(place.ifname, user->config.name),
                        .program_name = user->program.info.name,
                        .user = user,

@@ -19,9 +19,9 @@ struct Place {
   std::uint32_t ifindex = 0;
   std::string ifname;
   Hook hook = Hook::tcx_ingress;
-  std::optional<ProgramKind> ours;  // none: users' hooks only
-  config::HookPoint point = config::HookPoint::pod_egress;
-  bool backstop = false;     // veth: a program behind ours drops what no program of ours accepted
+  std::optional<ProgramKind> ours;         // none: users' hooks only
+  std::optional<config::HookPoint> point;  // none: no users' hooks here
+  bool backstop = false;     // veth and overlay: a program behind ours drops what no program of ours accepted
   bool after_hooks = false;  // our program must leave forwarding to the stack, whatever stands behind it here
   [[nodiscard]] bool netkit() const { return hook == Hook::netkit_peer || hook == Hook::netkit_primary; }
 };

@@ -6,8 +6,10 @@
 #include "agent/datapath/compiler.hpp"
 #include "skel/backstop.skel.h"
 #include "skel/from_netdev.skel.h"
+#include "skel/from_overlay.skel.h"
 #include "skel/from_pod.skel.h"
 #include "skel/guard.skel.h"
+#include "skel/to_overlay.skel.h"
 #include "skel/to_pod.skel.h"
 #include "skel/xdp_prefilter.skel.h"
 
@@ -16,9 +18,9 @@ namespace {
 
 Image embedded_image(ProgramKind kind) {
   using Bytes = const void* (*)(size_t*);
-  static constexpr std::array<Bytes, kProgramKinds.size()> kBytes = {&from_pod__elf_bytes,    &to_pod__elf_bytes,
-                                                                     &from_netdev__elf_bytes, &xdp_prefilter__elf_bytes,
-                                                                     &backstop__elf_bytes,    &guard__elf_bytes};
+  static constexpr std::array<Bytes, kProgramKinds.size()> kBytes = {
+      &from_pod__elf_bytes, &to_pod__elf_bytes, &from_netdev__elf_bytes,  &xdp_prefilter__elf_bytes,
+      &backstop__elf_bytes, &guard__elf_bytes,  &from_overlay__elf_bytes, &to_overlay__elf_bytes};
   size_t size = 0;
   const auto* data = static_cast<const std::byte*>(kBytes.at(static_cast<std::size_t>(kind))(&size));
   return {.name = std::string(to_string(kind)), .bytes = {data, size}, .path = {}};
@@ -60,6 +62,10 @@ std::string_view to_string(ProgramKind kind) {
       return "backstop";
     case ProgramKind::guard:
       return "guard";
+    case ProgramKind::from_overlay:
+      return "from_overlay";
+    case ProgramKind::to_overlay:
+      return "to_overlay";
   }
   return "";
 }

@@ -13,10 +13,19 @@
 
 namespace netkite::datapath {
 
-enum class ProgramKind : std::uint8_t { from_pod, to_pod, from_netdev, xdp_prefilter, backstop, guard };
-inline constexpr std::array kProgramKinds = {ProgramKind::from_pod,    ProgramKind::to_pod,
-                                             ProgramKind::from_netdev, ProgramKind::xdp_prefilter,
-                                             ProgramKind::backstop,    ProgramKind::guard};
+enum class ProgramKind : std::uint8_t {
+  from_pod,
+  to_pod,
+  from_netdev,
+  xdp_prefilter,
+  backstop,
+  guard,
+  from_overlay,
+  to_overlay
+};
+inline constexpr std::array kProgramKinds = {
+    ProgramKind::from_pod, ProgramKind::to_pod, ProgramKind::from_netdev,  ProgramKind::xdp_prefilter,
+    ProgramKind::backstop, ProgramKind::guard,  ProgramKind::from_overlay, ProgramKind::to_overlay};
 [[nodiscard]] std::string_view to_string(ProgramKind kind);  // "from_pod", …: the source file's name
 
 struct ProgramSource {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/datapath/programs.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 
 namespace netkite::datapath {
@@ -11,7 +13,11 @@ Result<const LoadedProgram*> Programs::get(const Variant& variant) {
   config.netkit = variant.netkit ? 1 : 0;
   config.after_hooks = variant.after_hooks ? 1 : 0;
   config.fast_path = 1;
-  config.peer = !variant.netkit || peer_redirect_ ? 1 : 0;  // tcx at ingress always could
+  config.peer = !variant.netkit || node_.peer_redirect ? 1 : 0;  // tcx at ingress always could
+  if (node_.overlay) {
+    config.vni = node_.overlay->vni;
+    config.vxlan_port = htons(static_cast<std::uint16_t>(node_.overlay->port));
+  }
   auto loaded = load_ours(source_.image(variant.kind), config, variant.traced, maps_);
   if (!loaded) return tl::make_unexpected(loaded.error());
   return &loaded_.emplace(variant, std::move(*loaded)).first->second;

@@ -6,6 +6,7 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,9 +26,13 @@ struct Variant {
 
 class Programs {
  public:
-  // `maps` outlives this. `peer_redirect`: see Features.
-  Programs(ProgramSource source, MapStore& maps, bool peer_redirect)
-      : source_(std::move(source)), maps_(maps), peer_redirect_(peer_redirect) {}
+  // What is the same for all programs of a node.
+  struct Node {
+    bool peer_redirect = false;              // see Features
+    std::optional<config::Overlay> overlay;  // none: there is none
+  };
+  // `maps` outlives this.
+  Programs(ProgramSource source, Node node, MapStore& maps) : source_(std::move(source)), node_(node), maps_(maps) {}
 
   // Loads on first use. The reference stays good.
   [[nodiscard]] Result<const LoadedProgram*> get(const Variant& variant);
@@ -36,8 +41,8 @@ class Programs {
 
  private:
   ProgramSource source_;
+  Node node_;
   MapStore& maps_;
-  bool peer_redirect_;
   std::map<Variant, LoadedProgram> loaded_;
 };
 

@@ -10,7 +10,7 @@
 namespace netkite::datapath {
 namespace {
 
-nk_remote value_of(const Remote& remote) {
+nk_remote way_of(const Remote& remote) {
   nk_remote value{};
   value.ifindex = remote.ifindex;
   value.mtu = remote.mtu;
@@ -19,10 +19,21 @@ nk_remote value_of(const Remote& remote) {
   return value;
 }
 
-bool same(const nk_remote& a, const nk_remote& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+nk_tunnel tunnel_of(const Remote& remote) {
+  nk_tunnel value{};
+  value.way = way_of(remote);
+  value.device = remote.tunnel->device;
+  value.family = static_cast<std::uint32_t>(remote.tunnel->node.af());
+  value.node = abi_v6(remote.tunnel->node);
+  value.local = abi_v6(remote.tunnel->local);
+  return value;
+}
 
-template <typename Key>
-Result<void> apply(const TypedMap<Key, nk_remote>& map, std::map<Cidr, std::pair<Key, nk_remote>> wanted) {
+template <typename Key, typename Value>
+using Entries = std::map<Cidr, std::pair<Key, Value>>;
+
+template <typename Key, typename Value>
+Result<void> apply(const TypedMap<Key, Value>& map, Entries<Key, Value> wanted) {
   auto present = map.entries();
   if (!present) return tl::make_unexpected(present.error());
   std::vector<Key> stale;
@@ -30,7 +41,7 @@ Result<void> apply(const TypedMap<Key, nk_remote>& map, std::map<Cidr, std::pair
     const auto found = wanted.find(cidr_of(key));
     if (found == wanted.end()) {
       stale.push_back(key);
-    } else if (same(found->second.second, value)) {
+    } else if (std::memcmp(&found->second.second, &value, sizeof(value)) == 0) {
       wanted.erase(found);
     }
   }
@@ -45,32 +56,46 @@ Result<void> apply(const TypedMap<Key, nk_remote>& map, std::map<Cidr, std::pair
   return map.erase_all(stale);
 }
 
+// Of one kind, which `value_of` turns into map values, both families.
+template <typename Value, typename ValueOf>
+Result<void> apply_all(const TypedMap<nk_prefix4, Value>& map4, const TypedMap<nk_prefix6, Value>& map6,
+                       const std::vector<Remote>& remotes, bool tunnels, const ValueOf& value_of) {
+  Entries<nk_prefix4, Value> v4;
+  Entries<nk_prefix6, Value> v6;
+  for (const auto& remote : remotes) {
+    if (remote.tunnel.has_value() != tunnels) continue;
+    if (remote.prefix.family() == Family::v4) {
+      v4.insert_or_assign(remote.prefix, std::pair(abi_prefix4(remote.prefix), value_of(remote)));
+    } else {
+      v6.insert_or_assign(remote.prefix, std::pair(abi_prefix6(remote.prefix), value_of(remote)));
+    }
+  }
+  if (auto done = apply(map4, std::move(v4)); !done) return done;
+  return apply(map6, std::move(v6));
+}
+
 }  // namespace
 
 Result<RemoteMap> RemoteMap::open(const MapStore& store) {
-  auto v4 = TypedMap<nk_prefix4, nk_remote>::open(store, kRemotes4);
-  if (!v4) return tl::make_unexpected(v4.error());
-  auto v6 = TypedMap<nk_prefix6, nk_remote>::open(store, kRemotes6);
-  if (!v6) return tl::make_unexpected(v6.error());
+  auto remotes4 = TypedMap<nk_prefix4, nk_remote>::open(store, kRemotes4);
+  if (!remotes4) return tl::make_unexpected(remotes4.error());
+  auto remotes6 = TypedMap<nk_prefix6, nk_remote>::open(store, kRemotes6);
+  if (!remotes6) return tl::make_unexpected(remotes6.error());
+  auto tunnels4 = TypedMap<nk_prefix4, nk_tunnel>::open(store, kTunnels4);
+  if (!tunnels4) return tl::make_unexpected(tunnels4.error());
+  auto tunnels6 = TypedMap<nk_prefix6, nk_tunnel>::open(store, kTunnels6);
+  if (!tunnels6) return tl::make_unexpected(tunnels6.error());
   RemoteMap map;
-  map.v4_ = std::move(*v4);
-  map.v6_ = std::move(*v6);
+  map.remotes4_ = std::move(*remotes4);
+  map.remotes6_ = std::move(*remotes6);
+  map.tunnels4_ = std::move(*tunnels4);
+  map.tunnels6_ = std::move(*tunnels6);
   return map;
 }
 
 Result<void> RemoteMap::set(const std::vector<Remote>& remotes) const {
-  std::map<Cidr, std::pair<nk_prefix4, nk_remote>> v4;
-  std::map<Cidr, std::pair<nk_prefix6, nk_remote>> v6;
-  for (const auto& remote : remotes) {
-    const auto value = value_of(remote);
-    if (remote.prefix.family() == Family::v4) {
-      v4.insert_or_assign(remote.prefix, std::pair(abi_prefix4(remote.prefix), value));
-    } else {
-      v6.insert_or_assign(remote.prefix, std::pair(abi_prefix6(remote.prefix), value));
-    }
-  }
-  if (auto done = apply(v4_, std::move(v4)); !done) return done;
-  return apply(v6_, std::move(v6));
+  if (auto done = apply_all(remotes4_, remotes6_, remotes, false, way_of); !done) return done;
+  return apply_all(tunnels4_, tunnels6_, remotes, true, tunnel_of);
 }
 
 }  // namespace netkite::datapath

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ways to other nodes. Room-internal.
+// The ways to other nodes, native ones and tunnels. Room-internal.
 #pragma once
 
 #include <vector>
@@ -17,8 +17,10 @@ class RemoteMap {
   [[nodiscard]] Result<void> set(const std::vector<Remote>& remotes) const;
 
  private:
-  TypedMap<nk_prefix4, nk_remote> v4_;
-  TypedMap<nk_prefix6, nk_remote> v6_;
+  TypedMap<nk_prefix4, nk_remote> remotes4_;
+  TypedMap<nk_prefix6, nk_remote> remotes6_;
+  TypedMap<nk_prefix4, nk_tunnel> tunnels4_;
+  TypedMap<nk_prefix6, nk_tunnel> tunnels6_;
 };
 
 }  // namespace netkite::datapath

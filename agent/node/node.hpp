@@ -20,17 +20,25 @@ struct Uplink {
   std::uint32_t gso_max_size = 0, gro_max_size = 0;
 };
 
+// The overlay's device, and what fits into it.
+struct Overlay {
+  std::uint32_t ifindex = 0;  // 0: there is none
+  std::uint32_t mtu = 0;      // bytes of IP packet that the smallest uplink leaves
+};
+
 // What the kernel's devices and routes make of the configuration now.
 struct View {
   std::vector<Uplink> uplinks;
-  std::uint32_t pod_mtu = 0;                         // bytes: options.mtu, else the smallest of the uplinks'
+  Overlay overlay;
+  std::uint32_t pod_mtu = 0;                         // bytes: options.mtu, else what uplinks and overlay allow
   std::uint32_t gso_max_size = 0, gro_max_size = 0;  // the smallest of the uplinks', 0 when unknown
   std::vector<datapath::Remote> remotes;
   std::vector<std::string> problems;  // one line each: "peer b: no route to 192.0.2.2"
 };
 
 // Reads links, addresses and routes of the agent's namespace. No uplink at all is a problem line, not an error.
-[[nodiscard]] Result<View> discover(const config::Options& options);
+// `overlay`: the device of ensure_overlay(), 0 without one.
+[[nodiscard]] Result<View> discover(const config::Options& options, std::uint32_t overlay = 0);
 
 // Makes the kernel agree: routes to the peers' pod ranges, `unreachable` for our own pools, both under our route
 // protocol; removes routes of that protocol that are not wanted (host routes of pods excepted: they are /32 or /128
@@ -41,7 +49,7 @@ struct View {
 [[nodiscard]] Result<void> apply_masquerade(const config::Options& options);
 // net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, written only where they are 0 and a pool of that family exists.
 [[nodiscard]] Result<void> apply_forwarding(const config::Options& options);
-// Removes every route of our protocol and the table: for `netkite-agent --cleanup`.
+// Removes every route of our protocol, the overlay's device and the table: for `netkite-agent --cleanup`.
 [[nodiscard]] Result<void> remove_all(const config::Options& options);
 
 // A netlink socket subscribed to link, address and route changes: readable when something changed.

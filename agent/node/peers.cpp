@@ -2,7 +2,9 @@
 #include "agent/node/peers.hpp"
 
 #include <algorithm>
+#include <iterator>
 
+#include "agent/node/overlay.hpp"
 #include "agent/node/pod_device.hpp"
 
 namespace netkite::node {
@@ -20,9 +22,71 @@ const Ip* carrier(const config::Peer& peer, Family family) {
   return address_of(peer, Family::v6);
 }
 
-datapath::Remote remote(const Cidr& prefix, const Way& way, const Uplink& uplink) {
-  const std::uint32_t mtu = way.mtu == 0 ? uplink.mtu : std::min(way.mtu, uplink.mtu);
-  return {.prefix = prefix, .ifindex = way.ifindex, .mtu = mtu, .nexthop = way.nexthop};
+std::uint32_t mtu_of(const Way& way, const Uplink& uplink) {
+  return way.mtu == 0 ? uplink.mtu : std::min(way.mtu, uplink.mtu);
+}
+
+std::vector<Way> ways_to(const config::Peer& peer, const std::map<Ip, const Way*>& by_address) {
+  std::vector<Way> ways;
+  for (const auto& address : peer.addresses) {
+    if (const auto way = by_address.find(address); way != by_address.end()) ways.push_back(*way->second);
+  }
+  return ways;
+}
+
+std::string no_uplink(const config::Peer& peer, const Ip& address) {
+  return "peer " + peer.name + ": the route to " + address.to_string() + " leads over no uplink";
+}
+
+using Remotes = std::vector<datapath::Remote>;
+using Problems = std::vector<std::string>;
+
+void add_native(const config::Peer& peer, const std::vector<Way>& ways, const std::vector<Uplink>& uplinks,
+                Remotes& remotes, Problems& problems) {
+  // False when the way to the address leads over no uplink. ways_to_peers has spoken of addresses without a way.
+  const auto add = [&](const Cidr& prefix, const Ip& address) {
+    const auto way = std::ranges::find(ways, address, &Way::address);
+    if (way == ways.end()) return true;
+    const auto uplink = std::ranges::find(uplinks, way->ifindex, &Uplink::ifindex);
+    if (uplink == uplinks.end()) return false;
+    remotes.push_back(
+        {.prefix = prefix, .ifindex = way->ifindex, .mtu = mtu_of(*way, *uplink), .nexthop = way->nexthop});
+    return true;
+  };
+  for (const auto& address : peer.addresses) {
+    if (!add(Cidr::host(address), address)) problems.push_back(no_uplink(peer, address));
+  }
+  for (const auto& range : peer.pod_ranges) {
+    if (const Ip* address = carrier(peer, range.family()); address != nullptr) {
+      add(range, *address);
+    } else {
+      problems.push_back("peer " + peer.name + ": pod range " + range.to_string() + " needs an " +
+                         (range.family() == Family::v6 ? "IPv6 " : "") + "address of the peer");
+    }
+  }
+}
+
+void add_tunnel(const config::Peer& peer, const std::vector<Way>& ways, const Way& end,
+                const std::vector<Uplink>& uplinks, std::uint32_t overlay, Remotes& remotes, Problems& problems) {
+  const auto uplink = std::ranges::find(uplinks, end.ifindex, &Uplink::ifindex);
+  if (uplink == uplinks.end()) return problems.push_back(no_uplink(peer, end.address));
+  if (!end.source)
+    return problems.push_back("peer " + peer.name + ": no address of ours leads to " + end.address.to_string());
+  const datapath::Remote::Tunnel tunnel{.device = overlay, .node = end.address, .local = *end.source};
+  const auto overhead = end.address.is_v6() ? kOverhead6 : kOverhead4;
+  const auto mtu = mtu_of(end, *uplink);
+  auto prefixes = peer.pod_ranges;
+  for (const auto& address : peer.addresses) prefixes.push_back(Cidr::host(address));
+  for (const auto& prefix : prefixes) {
+    const auto same =
+        std::ranges::find_if(ways, [&prefix](const Way& way) { return way.address.family() == prefix.family(); });
+    remotes.push_back({.prefix = prefix,
+                       .ifindex = end.ifindex,
+                       .mtu = mtu > overhead ? mtu - overhead : 0,
+                       .nexthop = end.nexthop,
+                       .tunnel = tunnel,
+                       .source = same == ways.end() ? std::nullopt : same->source});
+  }
 }
 
 }  // namespace
@@ -34,10 +98,14 @@ Result<Way> way_from(const Ip& address, const Result<netlink::Route>& route, con
   const auto link = links.find(route->ifindex);
   if (link == links.end()) return fail(Code::not_found, "the device of the route to " + target + " is gone");
   if (link->second.loopback) return fail(Code::invalid, target + " is an address of this node");
-  if (is_pod_device(link->second.name)) {
-    return fail(Code::invalid, "the route to " + target + " leads into the pod device " + link->second.name);
+  if (is_our_device(link->second.name)) {
+    return fail(Code::invalid, "the route to " + target + " leads into our own device " + link->second.name);
   }
-  return Way{.address = address, .nexthop = route->gateway.value_or(address), .ifindex = route->ifindex, .mtu = 0};
+  return Way{.address = address,
+             .nexthop = route->gateway.value_or(address),
+             .ifindex = route->ifindex,
+             .mtu = 0,
+             .source = route->preferred_source};
 }
 
 std::uint32_t configured_mtu(const std::vector<netlink::Route>& routes, const Ip& address) {
@@ -51,49 +119,49 @@ std::uint32_t configured_mtu(const std::vector<netlink::Route>& routes, const Ip
   return best == nullptr ? 0 : best->mtu;
 }
 
-std::vector<Way> ways_to_peers(netlink::Socket& socket, const std::vector<config::Peer>& peers, const Table& table,
+std::vector<Way> ways_to_peers(netlink::Socket& socket, const config::Options& options, const Table& table,
                                std::vector<std::string>& problems) {
   std::vector<Way> ways;
-  for (const auto& peer : peers) {
+  for (const auto& peer : options.peers) {
+    std::vector<Way> found;
+    Problems missing;
     for (const auto& address : peer.addresses) {
       auto way = way_from(address, netlink::resolve_route(socket, address), table.links);
       if (way) {
         way->mtu = configured_mtu(table.routes, address);
-        ways.push_back(*way);
+        found.push_back(*way);
       } else {
-        problems.push_back("peer " + peer.name + ": " + way.error().message);
+        missing.push_back("peer " + peer.name + ": " + way.error().message);
       }
     }
+    // One end is enough for a tunnel.
+    if (tunnel_to(options.routing, found) == nullptr) std::ranges::move(missing, std::back_inserter(problems));
+    std::ranges::move(found, std::back_inserter(ways));
   }
   return ways;
 }
 
-std::vector<datapath::Remote> remotes_of(const std::vector<config::Peer>& peers, const std::vector<Way>& ways,
-                                         const std::vector<Uplink>& uplinks, std::vector<std::string>& problems) {
-  std::map<Ip, const Way*> way_to;
-  for (const auto& way : ways) way_to.emplace(way.address, &way);
-  std::vector<datapath::Remote> remotes;
-  for (const auto& peer : peers) {
-    // False when the way to the address leads over no uplink. ways_to_peers has spoken of addresses without a way.
-    const auto add = [&](const Cidr& prefix, const Ip& address) {
-      const auto way = way_to.find(address);
-      if (way == way_to.end()) return true;
-      const auto uplink = std::ranges::find(uplinks, way->second->ifindex, &Uplink::ifindex);
-      if (uplink == uplinks.end()) return false;
-      remotes.push_back(remote(prefix, *way->second, *uplink));
-      return true;
-    };
-    for (const auto& address : peer.addresses) {
-      if (add(Cidr::host(address), address)) continue;
-      problems.push_back("peer " + peer.name + ": the route to " + address.to_string() + " leads over no uplink");
-    }
-    for (const auto& range : peer.pod_ranges) {
-      if (const Ip* address = carrier(peer, range.family()); address != nullptr) {
-        add(range, *address);
-      } else {
-        problems.push_back("peer " + peer.name + ": pod range " + range.to_string() + " needs an " +
-                           (range.family() == Family::v6 ? "IPv6 " : "") + "address of the peer");
-      }
+const Way* tunnel_to(config::Routing routing, const std::vector<Way>& ways_to_peer) {
+  if (routing == config::Routing::native) return nullptr;
+  auto end = std::ranges::find_if(ways_to_peer, [](const Way& way) { return way.address.is_v4(); });
+  if (end == ways_to_peer.end()) end = ways_to_peer.begin();
+  if (end == ways_to_peer.end()) return nullptr;
+  const bool shares_a_link = end->nexthop == end->address;
+  return routing == config::Routing::automatic && shares_a_link ? nullptr : &*end;
+}
+
+std::vector<datapath::Remote> remotes_of(const config::Options& options, const std::vector<Way>& ways,
+                                         const std::vector<Uplink>& uplinks, std::uint32_t overlay,
+                                         std::vector<std::string>& problems) {
+  std::map<Ip, const Way*> by_address;
+  for (const auto& way : ways) by_address.emplace(way.address, &way);
+  Remotes remotes;
+  for (const auto& peer : options.peers) {
+    const auto to_peer = ways_to(peer, by_address);
+    if (const Way* end = tunnel_to(options.routing, to_peer); end != nullptr) {
+      add_tunnel(peer, to_peer, *end, uplinks, overlay, remotes, problems);
+    } else {
+      add_native(peer, to_peer, uplinks, remotes, problems);
     }
   }
   std::ranges::sort(remotes);

@@ -6,6 +6,7 @@
 
 #include "agent/node/masquerade.hpp"
 #include "agent/node/node.hpp"
+#include "agent/node/overlay.hpp"
 #include "agent/node/pod_device.hpp"
 #include "common/netlink/route.hpp"
 
@@ -18,7 +19,7 @@ constexpr std::uint32_t kUnreachableMetric = 1'000'000;
 constexpr std::uint32_t kDefaultMetric6 = 1024;
 
 std::vector<netlink::Route> wanted_routes(const config::Options& options, const View& view) {
-  std::map<std::uint32_t, std::uint32_t> device_mtu;
+  std::map<std::uint32_t, std::uint32_t> device_mtu{{view.overlay.ifindex, view.overlay.mtu}};
   for (const auto& uplink : view.uplinks) device_mtu[uplink.ifindex] = uplink.mtu;
   std::set<Cidr> ranges;
   for (const auto& peer : options.peers) ranges.insert(peer.pod_ranges.begin(), peer.pod_ranges.end());
@@ -31,14 +32,25 @@ std::vector<netlink::Route> wanted_routes(const config::Options& options, const 
   }
   for (const auto& remote : view.remotes) {
     if (!ranges.contains(remote.prefix)) continue;  // the peer's own address: there is a route to it already
+    const auto device = remote.tunnel ? remote.tunnel->device : remote.ifindex;
+    const auto mtu = remote.mtu < device_mtu[device] ? remote.mtu : 0;
+    if (remote.tunnel) {
+      routes.push_back({.destination = remote.prefix,
+                        .ifindex = device,
+                        .link_scope = true,
+                        .protocol = netlink::kRouteProtocol,
+                        .mtu = mtu,
+                        .preferred_source = remote.source});
+      continue;
+    }
     // The kernel's own route has named the next hop a neighbour on this device: onlink spares a second proof, which
     // gateways outside every prefix (a cloud's 169.254.1.1) would fail.
     routes.push_back({.destination = remote.prefix,
-                      .ifindex = remote.ifindex,
+                      .ifindex = device,
                       .gateway = remote.nexthop,
                       .onlink = true,
                       .protocol = netlink::kRouteProtocol,
-                      .mtu = remote.mtu < device_mtu[remote.ifindex] ? remote.mtu : 0});
+                      .mtu = mtu});
   }
   return routes;
 }
@@ -53,8 +65,8 @@ Slot slot_of(const netlink::Route& route) {
 
 bool same_way(const netlink::Route& wanted, const netlink::Route& present) {
   if (wanted.unreachable != present.unreachable) return false;
-  return wanted.unreachable ||
-         (wanted.ifindex == present.ifindex && wanted.gateway == present.gateway && wanted.mtu == present.mtu);
+  return wanted.unreachable || (wanted.ifindex == present.ifindex && wanted.gateway == present.gateway &&
+                                wanted.mtu == present.mtu && wanted.preferred_source == present.preferred_source);
 }
 
 Result<void> apply_one(netlink::Socket& socket, const netlink::Route& wanted,
@@ -118,6 +130,8 @@ Result<void> remove_all(const config::Options& /*options*/) {
     auto done = netlink::delete_route(*socket, route);
     if (!done && outcome) outcome = wrap(done.error(), "remove route " + route.destination.to_string());
   }
+  auto overlay = remove_overlay();
+  if (!overlay && outcome) outcome = overlay;
   auto table = remove_masquerade();
   if (!table && outcome) return table;
   return outcome;

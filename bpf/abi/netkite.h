@@ -29,9 +29,11 @@ enum nk_drop_reason {
 	NK_DROP_UPLINK_SPOOF = 10,	  /* a packet from the uplink that claims a local pod's source address */
 	NK_DROP_DENIED_PREFIX = 11,	  /* the XDP deny-list */
 	NK_DROP_SOURCE_ROUTE = 12,	  /* IPv4 source-route option or IPv6 routing header type 0 from a pod */
-	NK_DROP_NOT_FOR_POD = 13,	  /* a packet on a pod's device whose destination is not the pod's address */
+	NK_DROP_NOT_FOR_POD = 13,	  /* a packet on a pod's device, or for the overlay, that is for nobody there */
 	NK_DROP_UNSPECIFIED_SOURCE = 14,  /* 0.0.0.0 or :: as a pod's source */
-	NK_DROP_REASON_COUNT = 15,
+	NK_DROP_OVERLAY_SPOOF = 15,	  /* from the overlay, and its source is not of the node that sent it */
+	NK_DROP_OVERLAY_FOREIGN = 16,	  /* from the overlay, and of another network or for nobody here */
+	NK_DROP_REASON_COUNT = 17,
 };
 
 /* Where a packet was seen. ABI: append only. */
@@ -40,6 +42,8 @@ enum nk_hook {
 	NK_HOOK_TO_POD = 1,
 	NK_HOOK_FROM_NETDEV = 2,
 	NK_HOOK_XDP = 3,
+	NK_HOOK_FROM_OVERLAY = 4,
+	NK_HOOK_TO_OVERLAY = 5,
 };
 
 /* nk_endpoint.flags */
@@ -101,6 +105,19 @@ struct nk_remote {
 };
 NK_SIZE_IS(nk_remote, 28);
 
+/*
+ * nk_tunnel4_v1, nk_tunnel6_v1: the same for nodes that are reached by the overlay. A prefix is in the one map or in
+ * the other.
+ */
+struct nk_tunnel {
+	struct nk_remote way;  /* to the node itself; its mtu is what a packet inside may have */
+	__u32 device;	       /* the overlay's */
+	__u32 family;	       /* of the two addresses: AF_INET or AF_INET6 */
+	struct nk_addr6 node;  /* IPv4: the first 4 bytes */
+	struct nk_addr6 local; /* this node, as the other one knows it */
+};
+NK_SIZE_IS(nk_tunnel, 68);
+
 /* nk_deny4_v1, nk_deny6_v1: value of the XDP deny-list. */
 struct nk_deny {
 	__u64 packets; /* denied by this prefix */
@@ -124,8 +141,8 @@ NK_SIZE_IS(nk_control, 8);
 
 /*
  * nk_epoch_v1: one __u64. Programs remember decisions, per CPU, as long as it stays the same (bpf/lib/flow.h). Before
- * every change of nk_ep4_v1, nk_ep6_v1, nk_remote4_v1, nk_remote6_v1 or of a program, the agent writes 0: nothing is
- * remembered. After it, a number that was never there before: the nanoseconds since boot.
+ * every change of nk_ep*, nk_remote*, nk_tunnel* or of a program, the agent writes 0: nothing is remembered. After it,
+ * a number that was never there before: the nanoseconds since boot.
  */
 
 /*
@@ -161,9 +178,14 @@ struct nk_config {
 	__u8 after_hooks; /* 1: other programs stand behind ours: accept with NEXT and leave forwarding to the stack */
 	__u8 fast_path;	  /* 1: redirect between devices; 0: accept only (the stack forwards) */
 	__u8 peer;	  /* 1: netkit programs may use bpf_redirect_peer, too */
-	__u8 pad[4];
+	__u32 vni;	  /* of the overlay, 24 bits; 0: there is none */
+	__u16 vxlan_port; /* UDP, network byte order */
+	__u16 pad;
 };
-NK_SIZE_IS(nk_config, 8);
+NK_SIZE_IS(nk_config, 12);
+
+/* The overlay device's MAC, the same on every node: see bpf/lib/encap.h. */
+#define NK_OVERLAY_MAC { 0x02, 0x6e, 0x6b, 0x00, 0x00, 0x01 }
 
 /* What a program leaves in skb->tc_index, mixed with the device, for the veth backstop: see bpf/lib/verdict.h. */
 #define NK_ACCEPTED_COOKIE 0x6e6bU

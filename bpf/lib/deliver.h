@@ -10,6 +10,7 @@
 #include "lib/flow.h"
 #include "lib/parse.h"
 #include "lib/remotes.h"
+#include "lib/tunnels.h"
 
 #define NK_ANY_SIZE (~0U)
 
@@ -58,6 +59,18 @@ static __always_inline void nk_way_to_remote(struct nk_way *way, const struct nk
 	way->ifindex = remote->ifindex;
 	way->mtu = remote->mtu;
 	__builtin_memcpy(&way->nexthop, &remote->nexthop_family, sizeof(way->nexthop));
+}
+
+static __always_inline void nk_way_to_tunnel(struct nk_way *way, const struct nk_tunnel *tunnel)
+{
+	bool ipv4 = tunnel->family == NK_AF_INET && tunnel->way.nexthop_family == NK_AF_INET;
+
+	nk_way_to_remote(way, &tunnel->way);
+	way->kind = ipv4 ? NK_WAY_WRAP : NK_WAY_TUNNEL;
+	if (ipv4) {
+		way->ends.node = *(const __u32 *)tunnel->node.bytes;
+		way->ends.local = *(const __u32 *)tunnel->local.bytes;
+	}
 }
 
 /*

@@ -2,7 +2,7 @@
 /*
  * Decisions that this CPU has made lately, by device, source and destination: three lookups in hashes and tries become
  * one in an array. An entry holds as long as the epoch, a number that the agent changes after every change of what
- * decisions are made from (nk_ep4_v1, nk_ep6_v1, nk_remote4_v1, nk_remote6_v1, the programs). Epoch 0: nothing is
+ * decisions are made from (nk_ep*, nk_remote*, nk_tunnel*, the programs). Epoch 0: nothing is
  * remembered. A program reads the epoch before the maps, so what it remembers is never newer than the epoch says.
  *
  * Refused packets leave no entry. A slot is written by the CPU that reads it, with bottom halves off: nobody sees
@@ -23,6 +23,8 @@
 #define NK_WAY_DEVICE 0 /* to a pod of this node, through its device and the program there */
 #define NK_WAY_REMOTE 1 /* to another node by `nexthop` */
 #define NK_WAY_PEER   2 /* to a pod of this node, past its device */
+#define NK_WAY_TUNNEL 3 /* to another node by the overlay, whose device wraps */
+#define NK_WAY_WRAP   4 /* the same over IPv4 between `ends`, wrapped here */
 
 struct nk_way {
 	__u32 mtu; /* bytes of IP packet; nothing fits into 0: that way is the stack's */
@@ -30,7 +32,14 @@ struct nk_way {
 	__u32 kind; /* NK_WAY_* */
 	union {
 		struct bpf_redir_neigh nexthop;
-		__u32 macs[3]; /* as in an Ethernet header; zero for L3 devices */
+		struct {
+			__u32 macs[3]; /* as in an Ethernet header; zero for L3 devices */
+			__u32 sender;  /* from the overlay: the IPv4 address of the node that owns the source */
+		};
+		struct {
+			__u32 nexthop4[2]; /* the part of `nexthop` that IPv4 uses */
+			__u32 node, local;
+		} ends;
 	};
 };
 

@@ -5,7 +5,9 @@
 
 #include "bpf/tests/node.hpp"
 #include "skel/from_netdev.skel.h"
+#include "skel/from_overlay.skel.h"
 #include "skel/from_pod.skel.h"
+#include "skel/to_overlay.skel.h"
 #include "skel/to_pod.skel.h"
 #include "skel/xdp_prefilter.skel.h"
 
@@ -13,6 +15,7 @@ namespace netkite::bpf_tests {
 namespace {
 
 constexpr int kRounds = 100'000;
+constexpr std::size_t kWrapping = 50;  // around what goes to the overlay
 
 class Frames {
  public:
@@ -44,6 +47,7 @@ class Frames {
       frame(Ip4{.from = "10.0.9.7", .to = "10.0.0.1", .payload = tcp(30)}),
       frame(Ip4{.protocol = kIcmp, .options = {7, 8, 4, 0, 0, 0, 0, 0}, .payload = icmp(8) + Bytes(30)}),
       frame(Ip6{}),
+      frame(Ip4{.to = "10.0.7.7", .payload = tcp(30)}),
       frame(Ip6{.to = "fd00:0:0:9::7"}),
       frame(Ip6{.from = "fd00:0:0:9::7", .to = "fd00::1"}),
       frame(Ip6{.next = kHopByHop,
@@ -62,7 +66,7 @@ void fuzz(const Program& program, const std::set<int>& legal, int refusal) {
     const auto outcome = program.run(frame);
     ASSERT_EQ(outcome.status, 0) << "round " << round;
     ASSERT_TRUE(legal.contains(outcome.verdict)) << "verdict " << outcome.verdict << " in round " << round;
-    ASSERT_EQ(outcome.frame.size(), frame.size());
+    ASSERT_TRUE(outcome.frame.size() == frame.size() || outcome.frame.size() == frame.size() + kWrapping);
     seen.insert(outcome.verdict);
     if (outcome.verdict == refusal) ++refused;
   }
@@ -76,6 +80,11 @@ TEST(Fuzz, FromPod) { fuzz(OnNode<from_pod>(kNetkit).program, {kPass, kDrop, kRe
 TEST(Fuzz, FromPodWithHooks) { fuzz(OnNode<from_pod>(kNetkitHooks).program, {kNext, kDrop}, kDrop); }
 TEST(Fuzz, ToPod) { fuzz(OnNode<to_pod>(kNetkit).program, {kPass, kDrop}, kDrop); }
 TEST(Fuzz, FromNetdev) { fuzz(OnNode<from_netdev>(kNetkit).program, {kNext, kDrop, kRedirect}, kDrop); }
+
+TEST(Fuzz, FromPodToTheOverlay) { fuzz(OnNode<from_pod>(kOverlay).program, {kPass, kDrop, kRedirect}, kDrop); }
+// No frame of a test run has come out of a tunnel.
+TEST(Fuzz, FromOverlay) { fuzz(OnNode<from_overlay>(kOverlay).program, {kDrop}, kDrop); }
+TEST(Fuzz, ToOverlay) { fuzz(OnNode<to_overlay>(kOverlay).program, {kPass, kDrop}, kDrop); }
 
 TEST(Fuzz, XdpPrefilter) {
   const Program program(OnNode<xdp_prefilter>::elf(), OnNode<xdp_prefilter>::size(), nk_config{});

@@ -4,6 +4,8 @@
 //   10.0.0.2, fd00::2   a pod on an L2 device
 //   10.0.0.3, fd00::3   a pod on a netkit device in L3 mode
 //   10.0.9.0/24, fd00:0:0:9::/64 and 192.0.2.9, 2001:db8::9: another node's pods and itself, by an uplink of MTU 1500
+//   10.0.7.0/24, fd00:0:0:7::/64: the pods of 192.0.2.7 by the overlay, with room for 1450 bytes; 10.0.6.0/24: over
+//   IPv6
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,14 +20,24 @@ namespace netkite::bpf_tests {
 
 // Verdicts, the same for netkit, tcx and filters.
 inline constexpr int kNext = -1, kPass = 0, kDrop = 2, kRedirect = 7;
-inline constexpr std::uint32_t kL2Device = 70, kL3Device = 71, kUplink = 9, kEndpointId = 42;
+inline constexpr std::uint32_t kL2Device = 70, kL3Device = 71, kUplink = 9, kOverlayDevice = 10, kEndpointId = 42;
+inline constexpr MacBytes kOverlayMac = NK_OVERLAY_MAC, kSenderMac = {2, 0x6e, 0x6b, 0, 0, 0};
 inline constexpr MacBytes kPodMac = {2, 0, 0, 0, 0, 1}, kHostMac = {2, 0, 0, 0, 0, 2}, kNoMac = {};
 
-inline constexpr nk_config kNetkit = {.netkit = 1, .after_hooks = 0, .fast_path = 1, .peer = 0, .pad = {}};
-inline constexpr nk_config kNetkitHooks = {.netkit = 1, .after_hooks = 1, .fast_path = 1, .peer = 0, .pad = {}};
-inline constexpr nk_config kVeth = {.netkit = 0, .after_hooks = 0, .fast_path = 1, .peer = 0, .pad = {}};
-inline constexpr nk_config kVethHooks = {.netkit = 0, .after_hooks = 1, .fast_path = 1, .peer = 0, .pad = {}};
-inline constexpr nk_config kSlow = {.netkit = 1, .after_hooks = 0, .fast_path = 0, .peer = 0, .pad = {}};
+inline constexpr nk_config kNetkit = {
+    .netkit = 1, .after_hooks = 0, .fast_path = 1, .peer = 0, .vni = 0, .vxlan_port = 0, .pad = 0};
+inline constexpr nk_config kNetkitHooks = {
+    .netkit = 1, .after_hooks = 1, .fast_path = 1, .peer = 0, .vni = 0, .vxlan_port = 0, .pad = 0};
+inline constexpr nk_config kVeth = {
+    .netkit = 0, .after_hooks = 0, .fast_path = 1, .peer = 0, .vni = 0, .vxlan_port = 0, .pad = 0};
+inline constexpr nk_config kVethHooks = {
+    .netkit = 0, .after_hooks = 1, .fast_path = 1, .peer = 0, .vni = 0, .vxlan_port = 0, .pad = 0};
+inline constexpr nk_config kOverlay = {
+    .netkit = 1, .after_hooks = 0, .fast_path = 1, .peer = 0, .vni = 0x010203, .vxlan_port = 0x1821, .pad = 0};
+inline constexpr nk_config kOverlayHooks = {
+    .netkit = 0, .after_hooks = 1, .fast_path = 1, .peer = 0, .vni = 0x010203, .vxlan_port = 0x1821, .pad = 0};
+inline constexpr nk_config kSlow = {
+    .netkit = 1, .after_hooks = 0, .fast_path = 0, .peer = 0, .vni = 0, .vxlan_port = 0, .pad = 0};
 
 // Fills whichever of the maps the program has.
 inline void furnish(const Program& program) {
@@ -46,6 +58,17 @@ inline void furnish(const Program& program) {
     program.add_endpoint(std::string(prefix) + "5", own_on_stack);
   }
   program.set_device(kDevice, {.flags = NK_EP_IPV4 | NK_EP_IPV6, .endpoint_id = kEndpointId});
+  if (program.map("nk_tunnel4_v1") >= 0) {
+    nk_tunnel tunnel{.way = {.ifindex = kUplink, .mtu = 1450, .nexthop_family = AF_INET, .nexthop = {{192, 0, 2, 254}}},
+                     .device = kOverlayDevice,
+                     .family = AF_INET,
+                     .node = {{192, 0, 2, 7}},
+                     .local = {{192, 0, 2, 1}}};
+    program.add_tunnel("10.0.7.0", 24, tunnel);
+    program.add_tunnel("fd00:0:0:7::", 64, tunnel);
+    tunnel.family = AF_INET6;
+    program.add_tunnel("10.0.6.0", 24, tunnel);
+  }
   if (program.map("nk_remote4_v1") < 0) return;
   const nk_remote v4{.ifindex = kUplink, .mtu = 1500, .nexthop_family = AF_INET, .nexthop = {{192, 0, 2, 9}}};
   const nk_remote v6{.ifindex = kUplink, .mtu = 1500, .nexthop_family = AF_INET6, .nexthop = {{0x20, 1, 0xd, 0xb8}}};

@@ -108,6 +108,12 @@ void Program::add_remote(const std::string& prefix, unsigned length, const nk_re
   require(bpf_map_update_elem(fd, key.data(), &remote, BPF_ANY) == 0, "remote");
 }
 
+void Program::add_tunnel(const std::string& prefix, unsigned length, const nk_tunnel& tunnel) const {
+  const auto key = prefix_key(prefix, length);
+  const int fd = map(key.size() == 8 ? "nk_tunnel4_v1" : "nk_tunnel6_v1");
+  require(bpf_map_update_elem(fd, key.data(), &tunnel, BPF_ANY) == 0, "tunnel");
+}
+
 void Program::remove_remote(const std::string& prefix, unsigned length) const {
   const auto key = prefix_key(prefix, length);
   require(bpf_map_delete_elem(map(key.size() == 8 ? "nk_remote4_v1" : "nk_remote6_v1"), key.data()) == 0, "remote");

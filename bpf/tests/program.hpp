@@ -46,6 +46,7 @@ class Program {
   void add_endpoint(const std::string& address, const nk_endpoint& endpoint) const;
   void remove_endpoint(const std::string& address) const;
   void add_remote(const std::string& prefix, unsigned length, const nk_remote& remote) const;
+  void add_tunnel(const std::string& prefix, unsigned length, const nk_tunnel& tunnel) const;
   void remove_remote(const std::string& prefix, unsigned length) const;
   void add_deny(const std::string& prefix, unsigned length) const;
   void set_device(std::uint32_t ifindex, const nk_device& device) const;

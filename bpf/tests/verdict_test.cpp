@@ -5,7 +5,9 @@
 #include "bpf/tests/verdict_flow.hpp"
 #include "skel/backstop.skel.h"
 #include "skel/from_netdev.skel.h"
+#include "skel/from_overlay.skel.h"
 #include "skel/from_pod.skel.h"
+#include "skel/to_overlay.skel.h"
 #include "skel/to_pod.skel.h"
 #include "skel/xdp_prefilter.skel.h"
 
@@ -21,7 +23,7 @@ std::optional<Verdicts> verdicts(const nk_config& config) {
 }
 
 TEST(Verdicts, NeverNextOnAPodsDevice) {
-  for (const auto& config : {kNetkit, kVeth}) {
+  for (const auto& config : {kNetkit, kVeth, kOverlay}) {
     EXPECT_EQ(verdicts<from_pod>(config), (Verdicts{kPass, kDrop, kRedirect}));
     EXPECT_EQ(verdicts<to_pod>(config), (Verdicts{kPass, kDrop}));
   }
@@ -37,6 +39,13 @@ TEST(Verdicts, NextAndNoRedirectWithProgramsBehind) {
       EXPECT_FALSE(found->contains(kRedirect));
     }
   }
+}
+
+// As on a pod's device: what stands behind is the backstop.
+TEST(Verdicts, NeverNextOnTheOverlay) {
+  EXPECT_EQ(verdicts<from_overlay>(kOverlay), (Verdicts{kPass, kDrop, kRedirect}));
+  EXPECT_EQ(verdicts<to_overlay>(kOverlay), (Verdicts{kPass, kDrop}));
+  EXPECT_FALSE(verdicts<from_overlay>(kOverlayHooks)->contains(kRedirect));
 }
 
 TEST(Verdicts, OfTheOthers) {

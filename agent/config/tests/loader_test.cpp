@@ -21,7 +21,7 @@ constexpr std::string_view kFull = R"({
   "sysctl_dir": "/host/proc/sys",
   "device": "netkit-l2", "pools": ["10.244.1.0/24", "fd00:244:1::/64"],
   "peers": [{"name": "b", "addresses": ["192.0.2.2", "2001:db8::2"], "pod_ranges": ["10.244.2.0/24", "fd00:244:2::/64"]}],
-  "uplinks": ["eth0"], "mtu": 1400, "manage_forwarding": false,
+  "routing": "auto", "overlay": {"port": 4789, "vni": 7}, "uplinks": ["eth0"], "mtu": 1400, "manage_forwarding": false,
   "masquerade": {"enabled": false, "except": ["10.0.0.0/8"]},
   "datapath": {"compile": "clang", "source_dir": "/s", "cache_dir": "/c", "expedite_rcu": false, "position": "last",
                "max_endpoints": 10, "max_remotes": 20, "event_buffer": 8192},
@@ -46,6 +46,35 @@ TEST(Loader, KubernetesHasThePools) {
   EXPECT_THAT(message(R"({"kubernetes": {"enabled": true, "server": "192.0.2.1"}})"), HasSubstr("kubernetes.server"));
   EXPECT_THAT(message(R"({"kubernetes": {"enabled": false}})"), HasSubstr("pools: at least one"));
   EXPECT_THAT(message(R"({"kubernetes": {"enable": true}})"), HasSubstr("nearest known one is \"enabled\""));
+}
+
+TEST(Loader, Routing) {
+  const auto with = [](const std::string& keys) { return parse(R"({"pools": ["10.1.0.0/24"], )" + keys + "}"); };
+  EXPECT_EQ(parse(R"({"pools": ["10.1.0.0/24"]})")->routing, Routing::native);
+  EXPECT_EQ(with(R"("routing": "overlay")")->overlay.port, 8472U);
+  EXPECT_EQ(routing_name(with(R"("routing": "auto")")->routing), "auto");
+  EXPECT_FALSE(has_overlay(*with(R"("routing": "native")")));
+  EXPECT_TRUE(has_overlay(*with(R"("routing": "auto")")));
+  const auto message = [&](const std::string& keys) { return with(keys).error().message; };
+  EXPECT_THAT(message(R"("routing": "vxlan")"),
+              HasSubstr(R"(routing: "vxlan" is none of "native", "overlay", "auto")"));
+  EXPECT_THAT(message(R"("overlay": {"port": 0})"), HasSubstr("overlay.port"));
+  EXPECT_THAT(message(R"("overlay": {"port": 65536})"), HasSubstr("overlay.port"));
+  EXPECT_THAT(message(R"("overlay": {"vni": 0})"), HasSubstr("overlay.vni"));
+  EXPECT_THAT(message(R"("overlay": {"vni": 16777216})"), HasSubstr("overlay.vni"));
+}
+
+TEST(Loader, OnlyTheOverlayCarriesIpv6OverAnIpv4Network) {
+  const std::string peers =
+      R"("peers": [{"name": "b", "addresses": ["192.0.2.2"], "pod_ranges": ["fd00:244:2::/64"]}])";
+  const auto with = [&peers](const std::string& routing) {
+    return parse(R"({"pools": ["10.1.0.0/24"], "routing": ")" + routing + "\", " + peers + "}");
+  };
+  EXPECT_TRUE(with("overlay"));
+  for (const auto* routing : {"native", "auto"}) {
+    EXPECT_THAT(with(routing).error().message,
+                HasSubstr("peers[0].pod_ranges[0]: fd00:244:2::/64 needs an IPv6 address"));
+  }
 }
 
 TEST(Loader, TheNodesNameMayComeFromItsSurroundings) {
@@ -74,6 +103,9 @@ TEST(Loader, ReadsEveryKey) {
   ASSERT_EQ(options->peers.size(), 1U);
   EXPECT_EQ(options->peers[0].addresses[0].to_string(), "192.0.2.2");
   EXPECT_EQ(options->peers[0].pod_ranges[0].to_string(), "10.244.2.0/24");
+  EXPECT_EQ(options->routing, Routing::automatic);
+  EXPECT_EQ(options->overlay.port, 4789U);
+  EXPECT_EQ(options->overlay.vni, 7U);
   EXPECT_THAT(options->uplinks, ElementsAre("eth0"));
   EXPECT_EQ(options->mtu, 1400U);
   EXPECT_FALSE(options->manage_forwarding);

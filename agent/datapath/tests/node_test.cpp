@@ -123,12 +123,13 @@ TEST_F(ExpediteTest, WithoutARecordItIsNotRaised) {
 
 class RemotesTest : public LabTest {
  protected:
-  nk_remote lookup4(const std::string& address) const {
-    const UniqueFd map(bpf_obj_get((options_.bpffs + "/maps/nk_remote4_v1").c_str()));
+  template <typename Value = nk_remote>
+  Value lookup4(const std::string& address, const std::string& name = "nk_remote4_v1") const {
+    const UniqueFd map(bpf_obj_get((options_.bpffs + "/maps/" + name).c_str()));
     nk_prefix4 key{.length = 32, .address = 0};
     const auto bytes = ip(address);
     std::copy_n(bytes.bytes().data(), 4, reinterpret_cast<std::uint8_t*>(&key.address));
-    nk_remote value{};
+    Value value{};
     bpf_map_lookup_elem(map.get(), &key, &value);
     return value;
   }
@@ -152,6 +153,28 @@ TEST_F(RemotesTest, HoldExactlyTheWholeSet) {
   EXPECT_EQ(entries_of(*datapath_, "nk_remote6_v1"), 0U);
   EXPECT_EQ(lookup4("10.2.3.4").ifindex, 9U);
   EXPECT_EQ(lookup4("10.2.3.4").nexthop_family, static_cast<std::uint32_t>(AF_INET6));
+}
+
+TEST_F(RemotesTest, TunnelsHaveMapsOfTheirOwn) {
+  reopen();
+  auto tunnel = remote("10.2.0.0/16", "192.0.2.2"), tunnel6 = remote("fd02::/64", "192.0.2.2");
+  tunnel.tunnel = tunnel6.tunnel = Remote::Tunnel{.device = 8, .node = ip("192.0.2.2"), .local = ip("192.0.2.1")};
+  ASSERT_TRUE(ok(datapath_->set_remotes({tunnel, tunnel6, remote("10.3.0.0/16", "192.0.2.3")})));
+  EXPECT_EQ(entries_of(*datapath_, "nk_remote4_v1"), 1U);
+  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel4_v1"), 1U);
+  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel6_v1"), 1U);
+  const auto found = lookup4<nk_tunnel>("10.2.3.4", "nk_tunnel4_v1");
+  EXPECT_EQ(found.way.ifindex, 7U);
+  EXPECT_EQ(found.way.nexthop.bytes[3], 2);
+  EXPECT_EQ(found.device, 8U);
+  EXPECT_EQ(found.family, static_cast<std::uint32_t>(AF_INET));
+  EXPECT_EQ(found.node.bytes[3], 2);
+  EXPECT_EQ(found.local.bytes[3], 1);
+  EXPECT_EQ(lookup4("10.3.3.4").nexthop.bytes[3], 3);
+  ASSERT_TRUE(ok(datapath_->set_remotes({remote("10.2.0.0/16", "192.0.2.2")})));
+  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel4_v1"), 0U);
+  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel6_v1"), 0U);
+  EXPECT_EQ(lookup4("10.2.3.4").nexthop.bytes[3], 2);
 }
 
 TEST_F(RemotesTest, ReplaceAFullSetButNotMore) {

@@ -56,6 +56,9 @@ class FakeDatapath final : public datapath::Datapath {
   }
   Result<void> attach_uplink(std::uint32_t, const std::string& name) override { return journal_.note("uplink+", name); }
   Result<void> detach_uplink(std::uint32_t, const std::string& name) override { return journal_.note("uplink-", name); }
+  Result<void> attach_overlay(std::uint32_t, const std::string& name) override {
+    return journal_.note("overlay+", name);
+  }
   Result<void> remove_stale(const std::vector<std::uint32_t>&) override { return journal_.note("stale"); }
   Result<void> set_remotes(const std::vector<datapath::Remote>&) override { return journal_.note("remotes"); }
   Result<void> deny(const std::vector<Cidr>& prefixes) override {

@@ -25,8 +25,9 @@ class Discover : public Lab {
     for (const auto& range : ranges) peer.pod_ranges.push_back(cidr(range));
     return peer;
   }
+  static constexpr std::uint32_t kOverlay = 77;
   static View view_of(const config::Options& options) {
-    auto view = discover(options);
+    auto view = discover(options, config::has_overlay(options) ? kOverlay : 0);
     EXPECT_TRUE(view) << view.error().message;
     return *view;
   }
@@ -38,7 +39,10 @@ class Discover : public Lab {
   static std::vector<std::string> remotes(const View& view) {
     std::vector<std::string> lines;
     for (const auto& remote : view.remotes) {
-      lines.push_back(remote.prefix.to_string() + " via " + remote.nexthop.to_string() + " dev " +
+      const auto way = remote.tunnel
+                           ? " through " + remote.tunnel->node.to_string() + " from " + remote.tunnel->local.to_string()
+                           : std::string();
+      lines.push_back(remote.prefix.to_string() + way + " via " + remote.nexthop.to_string() + " dev " +
                       std::to_string(remote.ifindex) + " mtu " + std::to_string(remote.mtu));
     }
     return lines;
@@ -140,6 +144,85 @@ TEST_F(Discover, Ipv4RangesGoToAPeerThatHasIpv6Only) {
   with_peer.peers = {peer({"2001:db8::2"}, {"10.244.2.0/24"})};
   const View view = view_of(with_peer);
   EXPECT_THAT(remotes(view), testing::Contains(HasSubstr("10.244.2.0/24 via 2001:db8::2")));
+}
+
+TEST_F(Discover, TheOverlayTakesEverythingToOneAddress) {
+  const auto up = add_device("up4", 9000);
+  add_address(up, "192.0.2.1/24");
+  add_address(up, "2001:db8::1/64");
+  auto with_peer = options();
+  with_peer.routing = config::Routing::overlay;
+  with_peer.peers = {peer({"192.0.2.2", "2001:db8::2"}, {"10.244.2.0/24", "fd00:2::/64"})};
+  const View view = view_of(with_peer);
+  const auto to = " through 192.0.2.2 from 192.0.2.1 via 192.0.2.2 dev " + std::to_string(up) + " mtu 8950";
+  EXPECT_THAT(remotes(view), UnorderedElementsAre("10.244.2.0/24" + to, "192.0.2.2/32" + to, "fd00:2::/64" + to,
+                                                  "2001:db8::2/128" + to));
+  for (const auto& remote : view.remotes) {
+    EXPECT_EQ(remote.tunnel->device, kOverlay);
+    EXPECT_EQ(remote.source, ip(remote.prefix.family() == Family::v4 ? "192.0.2.1" : "2001:db8::1"));
+  }
+  EXPECT_EQ(view.pod_mtu, 8950U);
+  EXPECT_EQ(view.overlay.mtu, 8950U);
+  EXPECT_LE(view.gso_max_size, 65536U);
+  EXPECT_THAT(view.problems, IsEmpty());
+}
+
+TEST_F(Discover, AnOverlayOverIpv6LeavesLessRoom) {
+  const auto up = add_device("up6");
+  add_address(up, "2001:db8::1/64");
+  auto with_peer = options();
+  with_peer.routing = config::Routing::overlay;
+  with_peer.peers = {peer({"2001:db8::2"}, {"10.244.2.0/24"})};
+  View view = view_of(with_peer);
+  EXPECT_THAT(remotes(view),
+              testing::Contains(HasSubstr("10.244.2.0/24 through 2001:db8::2 from 2001:db8::1 via 2001:db8::2")));
+  EXPECT_EQ(view.pod_mtu, 1430U);
+  with_peer.mtu = 1400;
+  EXPECT_EQ(view_of(with_peer).pod_mtu, 1400U);
+  with_peer.mtu = 1450;
+  view = view_of(with_peer);
+  EXPECT_EQ(view.pod_mtu, 1450U);
+  EXPECT_THAT(view.problems, ElementsAre("mtu: 1450 is more than the 1430 bytes that fit into the overlay"));
+}
+
+TEST_F(Discover, SaysWhenIpv6DoesNotFitIntoTheOverlay) {
+  const auto up = add_device("up4", 1300);
+  add_address(up, "192.0.2.1/24");
+  auto with_peer = options();
+  with_peer.routing = config::Routing::overlay;
+  with_peer.peers = {peer({"192.0.2.2"}, {"fd00:2::/64"})};
+  EXPECT_THAT(view_of(with_peer).problems, ElementsAre(HasSubstr("leave 1250 bytes inside the overlay")));
+}
+
+TEST_F(Discover, OneEndOfAPeerIsEnoughForATunnel) {
+  const auto up = add_device("up4");
+  add_address(up, "192.0.2.1/24");
+  auto with_peer = options();
+  with_peer.routing = config::Routing::overlay;
+  with_peer.peers = {peer({"192.0.2.2", "2001:db8:9::2"}, {"10.244.2.0/24", "fd00:2::/64"})};
+  View view = view_of(with_peer);
+  EXPECT_EQ(view.remotes.size(), 4U);
+  EXPECT_THAT(view.problems, IsEmpty());
+  with_peer.peers = {peer({"198.51.100.2"}, {"10.244.2.0/24"})};
+  view = view_of(with_peer);
+  EXPECT_THAT(view.remotes, IsEmpty());
+  EXPECT_THAT(view.problems, testing::Contains(HasSubstr("peer b: no route to 198.51.100.2")));
+}
+
+TEST_F(Discover, AutoTakesTheOverlayToPeersBehindARouterOnly) {
+  const auto up = add_device("up4");
+  add_address(up, "192.0.2.1/24");
+  add_route("198.51.100.0/24", up, "192.0.2.254");
+  auto with_peers = options();
+  with_peers.routing = config::Routing::automatic;
+  with_peers.peers = {peer({"192.0.2.2"}, {"10.244.2.0/24"}), peer({"198.51.100.9"}, {"10.244.3.0/24"})};
+  with_peers.peers[1].name = "c";
+  const View view = view_of(with_peers);
+  const auto native = " via 192.0.2.2 dev " + std::to_string(up) + " mtu 1500";
+  const auto tunnel = " through 198.51.100.9 from 192.0.2.1 via 192.0.2.254 dev " + std::to_string(up) + " mtu 1450";
+  EXPECT_THAT(remotes(view), UnorderedElementsAre("10.244.2.0/24" + native, "192.0.2.2/32" + native,
+                                                  "10.244.3.0/24" + tunnel, "198.51.100.9/32" + tunnel));
+  EXPECT_EQ(view.pod_mtu, 1450U);
 }
 
 TEST_F(Discover, Ipv6RangesNeedAnIpv6Address) {

@@ -38,9 +38,26 @@ TEST_F(WayFrom, AGatewayIsTheNextHop) {
   EXPECT_EQ(way->nexthop, ip("fe80::1"));
 }
 
+TEST(TunnelTo, TakesTheIpv4EndOfWhoeverIsNotOnALink) {
+  using config::Routing;
+  const std::vector<Way> on_link = {{.address = ip("2001:db8::2"), .nexthop = ip("2001:db8::2"), .ifindex = 2},
+                                    {.address = ip("192.0.2.2"), .nexthop = ip("192.0.2.2"), .ifindex = 2}};
+  auto behind = on_link;
+  behind[1].nexthop = ip("192.0.2.254");
+  const std::vector<Way> only6 = {on_link[0]};
+  EXPECT_EQ(tunnel_to(Routing::native, behind), nullptr);
+  EXPECT_EQ(tunnel_to(Routing::automatic, on_link), nullptr);
+  EXPECT_EQ(tunnel_to(Routing::automatic, only6), nullptr);
+  EXPECT_EQ(tunnel_to(Routing::automatic, {}), nullptr);
+  EXPECT_EQ(tunnel_to(Routing::automatic, behind), &behind[1]);
+  EXPECT_EQ(tunnel_to(Routing::overlay, on_link), &on_link[1]);
+  EXPECT_EQ(tunnel_to(Routing::overlay, only6), &only6[0]);
+  EXPECT_EQ(tunnel_to(Routing::overlay, {}), nullptr);
+}
+
 TEST_F(WayFrom, SaysWhyThereIsNone) {
   EXPECT_THAT(refusal(over(1)), HasSubstr("192.0.2.2 is an address of this node"));
-  EXPECT_THAT(refusal(over(3)), HasSubstr("pod device nk0123456789"));
+  EXPECT_THAT(refusal(over(3)), HasSubstr("our own device nk0123456789"));
   EXPECT_THAT(refusal(over(9)), HasSubstr("gone"));
   EXPECT_THAT(refusal(netlink::Route{.unreachable = true}), HasSubstr("no route to 192.0.2.2"));
   EXPECT_THAT(refusal(fail(Code::io, "Network is unreachable")), HasSubstr("Network is unreachable"));

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/node/node.hpp"
+#include "agent/node/overlay.hpp"
 #include "agent/node/tests/lab.hpp"
 
 namespace netkite::node {
@@ -107,10 +111,82 @@ TEST_F(Routes, Ipv4OverAnIpv6NextHop) {
   EXPECT_EQ(routes(kRouteProtocol), first);
 }
 
+class Overlay : public Routes {
+ protected:
+  void SetUp() override {
+    Routes::SetUp();
+    if (IsSkipped()) return;
+    options_.routing = config::Routing::overlay;
+    options_.sysctl_dir = "/proc/sys";
+  }
+  static Mac mac() { return Mac::parse("02:6e:6b:00:00:01").value(); }
+  netlink::Link device() { return netlink::get_link(socket(), "nk-overlay").value(); }
+};
+
+TEST_F(Overlay, TheDeviceIsMadeOnceAndAsConfigured) {
+  const auto index = ensure_overlay(options_, mac());
+  ASSERT_TRUE(index) << index.error().message;
+  EXPECT_FALSE(device().up) << "programs come first";
+  EXPECT_EQ(device().vxlan_port, 8472);
+  EXPECT_TRUE(device().vxlan_external);
+  EXPECT_EQ(device().mac, mac());
+  ASSERT_TRUE(raise_overlay(options_, *index, 1430));
+  EXPECT_TRUE(device().up);
+  EXPECT_EQ(device().mtu, 1430U);
+  EXPECT_EQ(ensure_overlay(options_, mac()), *index);
+  options_.overlay.port = 4789;
+  EXPECT_NE(ensure_overlay(options_, mac()), *index);
+  EXPECT_EQ(device().vxlan_port, 4789);
+  ASSERT_TRUE(remove_overlay());
+  EXPECT_FALSE(netlink::get_link(socket(), "nk-overlay"));
+  EXPECT_TRUE(remove_overlay());
+}
+
+TEST_F(Overlay, APortThatIsTakenIsNamed) {
+  const int other = ::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(8472);
+  ASSERT_EQ(bind(other, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  const auto index = ensure_overlay(options_, mac());
+  ASSERT_TRUE(index);
+  const auto refused = raise_overlay(options_, *index, 1450);
+  close(other);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::invalid);
+  EXPECT_THAT(refused.error().message, HasSubstr("overlay.port: UDP port 8472 is taken"));
+  EXPECT_TRUE(raise_overlay(options_, *index, 1450));
+}
+
+TEST_F(Overlay, RoutesLeadIntoItAndSayWhoWeAre) {
+  const auto index = ensure_overlay(options_, mac());
+  ASSERT_TRUE(index);
+  ASSERT_TRUE(raise_overlay(options_, *index, 1450));
+  const auto put = [&] { return apply_routes(options_, discover(options_, *index).value()); };
+  ASSERT_TRUE(put());
+  const auto over = " dev " + std::to_string(*index);
+  EXPECT_THAT(routes(kRouteProtocol), UnorderedElementsAre("10.244.2.0/24" + over, "fd00:2::/64" + over,
+                                                           "unreachable 10.244.1.0/24", "unreachable fd00:1::/64"));
+  for (const auto& route : netlink::list_routes(socket(), kRouteProtocol).value()) {
+    if (route.unreachable) continue;
+    EXPECT_EQ(route.preferred_source, ip(route.destination.family() == Family::v4 ? "192.0.2.1" : "2001:db8::1"));
+  }
+  const auto monitor = Monitor::open();
+  ASSERT_TRUE(put());
+  pollfd wait{.fd = (*monitor)->fd(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&wait, 1, 0), 0) << "the kernel reported a change";
+  options_.routing = config::Routing::native;
+  ASSERT_TRUE(apply());
+  EXPECT_THAT(routes(kRouteProtocol), Contains("10.244.2.0/24 via 192.0.2.2" + dev()));
+  ASSERT_TRUE(remove_overlay());
+}
+
 TEST_F(Routes, RemoveAllLeavesNoneOfOurs) {
   ASSERT_TRUE(apply());
+  ASSERT_TRUE(ensure_overlay(options_, Mac::derived("x")));
   ASSERT_TRUE(remove_all(options_));
   EXPECT_THAT(routes(kRouteProtocol), IsEmpty());
+  EXPECT_FALSE(netlink::get_link(socket(), "nk-overlay"));
   EXPECT_TRUE(remove_all(options_));
 }
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Nodes that are reached by the overlay: their pods and their own addresses. Never looked into on a node without one.
+ */
+#pragma once
+
+#include "lib/config.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct nk_prefix4);
+	__type(value, struct nk_tunnel);
+	__uint(max_entries, 1);
+} nk_tunnel4_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct nk_prefix6);
+	__type(value, struct nk_tunnel);
+	__uint(max_entries, 1);
+} nk_tunnel6_v1 SEC(".maps");
+
+static __always_inline struct nk_tunnel *nk_tunnel4(__u32 address)
+{
+	struct nk_prefix4 key = { .length = 32, .address = address };
+
+	return nk_config.vni ? bpf_map_lookup_elem(&nk_tunnel4_v1, &key) : NULL;
+}
+
+static __always_inline struct nk_tunnel *nk_tunnel6(const void *address)
+{
+	struct nk_prefix6 key = { .length = 128 };
+
+	if (!nk_config.vni)
+		return NULL;
+	__builtin_memcpy(&key.address, address, sizeof(key.address));
+	return bpf_map_lookup_elem(&nk_tunnel6_v1, &key);
+}
