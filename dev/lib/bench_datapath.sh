@@ -5,7 +5,7 @@
 # Few enough that a case takes seconds under emulation; more does not change the figures.
 bench_rtt_count=300 bench_connect_count=100 bench_stream_bytes=8000000
 
-datapath_cases=(host ptp bridge netkit veth host_masq ptp_masq netkit_masq)
+datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq)
 
 # <case> <client> <server>: IPv4 under the case's name, IPv6 with -v6 behind it.
 measure_path() {
@@ -69,10 +69,12 @@ raise_peer() {
   lab_pod b b1 "$conf_b"
 }
 
-# <device mode> <masquerade>: the same by Netkite.
+# <device mode> <masquerade> [routing]: the same by Netkite.
 raise_netkite() {
   local node
-  for node in a b; do lab_agent "$node" ".device = \"$1\" | .masquerade = {enabled: $2}"; done
+  for node in a b; do
+    lab_agent "$node" ".device = \"$1\" | .masquerade = {enabled: $2} | .routing = \"${3:-native}\""
+  done
   lab_pod a a1
   lab_pod a a2
   lab_pod b b1
@@ -83,6 +85,11 @@ case_host() { measure_path host a b; }
 case_ptp() { raise_peer ptp; measure_paths ptp; }
 case_bridge() { raise_peer bridge; measure_paths bridge; }
 case_netkit() { raise_netkite netkit false; measure_paths netkit; }
+case_netkit_overlay() {
+  raise_netkite netkit false overlay
+  measure_path netkit-overlay-remote a1 b
+  measure_path netkit-overlay-remote-pod a1 b1
+}
 case_veth() { raise_netkite veth false; measure_paths veth; }
 
 # With masquerade everywhere: the kernel tracks every connection of both nodes, the hosts' own as well.
