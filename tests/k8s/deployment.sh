@@ -32,11 +32,15 @@ equal "addresses outside of their node's podCIDR" "" "$(list | jq -r --argjson p
 
 note "every pod reaches every pod, over both families"
 mapfile -t addresses < <(list | jq -r '.items[].status.podIPs[].ip')
-reached=$(everybody_reaches "${addresses[@]}") || fail "$reached"
-equal "pairs" $((pods * pods * 2)) "$reached"
-note "$reached of $reached pings answered"
 first=$(list | jq -r '.items[0].metadata.name')
-kubectl exec "$first" -- /bin/ping -c 1 -W 2 "$lab_world4" > /dev/null || fail "the outside is not reached"
+all_reached() {
+  local reached
+  reached=$(everybody_reaches "${addresses[@]}") || fail "$reached"
+  equal "pairs" $((pods * pods * 2)) "$reached"
+  note "$reached of $reached pings answered"
+  kubectl exec "$first" -- /bin/ping -c 1 -W 2 "$lab_world4" > /dev/null || fail "the outside is not reached"
+}
+all_reached
 
 note "the agents know their pods by name"
 equal "names" "$pods" "$(for node in a b; do ctl "$node" endpoints; done | jq -s --arg prefix echo- '[.[] | .endpoints[] |
@@ -47,6 +51,20 @@ lab_agent_stop a KILL
 kube_agent a
 until_true 20 node_ready a || fail "node a is not ready again"
 for address in "${addresses[@]}"; do lab_in b ping -q -c 1 -W 2 "$address" > /dev/null || fail "node b does not reach $address"; done
+
+note "the same over the overlay, and back: a restart each, and the pods keep their addresses"
+routed() {
+  local node
+  for node in a b; do lab_agent_stop "$node"; kube_agent "$node" "$1"; done
+  for node in a b; do until_true 20 node_ready "$node" || fail "node $node is not ready: $(ctl "$node" status | jq -c .problems)"; done
+}
+to_b() { ip -n "$lab_prefix-a" -j route get "$(list | jq -r '[.items[] | select(.spec.nodeName == "b")][0].status.podIPs[0].ip')" | jq -r '.[0].dev'; }
+routed '.routing = "overlay"'
+eventually 10 '[ "$(to_b)" = nk-overlay ]' || fail "the route to node b's pods leads over $(to_b)"
+all_reached
+equal "addresses" "${addresses[*]}" "$(list | jq -r '[.items[].status.podIPs[].ip] | join(" ")')"
+routed .
+eventually 10 '[ "$(to_b)" = eth0 ]' || fail "the route to node b's pods leads over $(to_b)"
 
 note "deleted, and nothing is left"
 kubectl delete deployment echo > /dev/null
