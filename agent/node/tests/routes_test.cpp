@@ -167,7 +167,8 @@ TEST_F(Overlay, RoutesLeadIntoItAndSayWhoWeAre) {
   const auto over = " dev " + std::to_string(*index);
   EXPECT_THAT(routes(kRouteProtocol), UnorderedElementsAre("10.244.2.0/24" + over, "fd00:2::/64" + over,
                                                            "unreachable 10.244.1.0/24", "unreachable fd00:1::/64"));
-  for (const auto& route : netlink::list_routes(socket(), kRouteProtocol).value()) {
+  const auto put_there = netlink::list_routes(socket(), kRouteProtocol).value();
+  for (const auto& route : put_there) {
     if (route.unreachable) continue;
     EXPECT_EQ(route.preferred_source, ip(route.destination.family() == Family::v4 ? "192.0.2.1" : "2001:db8::1"));
   }
