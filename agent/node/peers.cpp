@@ -41,38 +41,45 @@ std::string no_uplink(const config::Peer& peer, const Ip& address) {
 using Remotes = std::vector<datapath::Remote>;
 using Problems = std::vector<std::string>;
 
-void add_native(const config::Peer& peer, const std::vector<Way>& ways, const std::vector<Uplink>& uplinks,
-                Remotes& remotes, Problems& problems) {
+// What all peers' prefixes are gathered from and into.
+struct Gathering {
+  const std::vector<Uplink>& uplinks;
+  std::uint32_t overlay;  // the device's index
+  Remotes& remotes;
+  Problems& problems;
+};
+
+void add_native(const config::Peer& peer, const std::vector<Way>& ways, const Gathering& all) {
   // False when the way to the address leads over no uplink. ways_to_peers has spoken of addresses without a way.
   const auto add = [&](const Cidr& prefix, const Ip& address) {
     const auto way = std::ranges::find(ways, address, &Way::address);
     if (way == ways.end()) return true;
-    const auto uplink = std::ranges::find(uplinks, way->ifindex, &Uplink::ifindex);
-    if (uplink == uplinks.end()) return false;
-    remotes.push_back(
+    const auto uplink = std::ranges::find(all.uplinks, way->ifindex, &Uplink::ifindex);
+    if (uplink == all.uplinks.end()) return false;
+    all.remotes.push_back(
         {.prefix = prefix, .ifindex = way->ifindex, .mtu = mtu_of(*way, *uplink), .nexthop = way->nexthop});
     return true;
   };
   for (const auto& address : peer.addresses) {
-    if (!add(Cidr::host(address), address)) problems.push_back(no_uplink(peer, address));
+    if (!add(Cidr::host(address), address)) all.problems.push_back(no_uplink(peer, address));
   }
   for (const auto& range : peer.pod_ranges) {
     if (const Ip* address = carrier(peer, range.family()); address != nullptr) {
       add(range, *address);
     } else {
-      problems.push_back("peer " + peer.name + ": pod range " + range.to_string() + " needs an " +
-                         (range.family() == Family::v6 ? "IPv6 " : "") + "address of the peer");
+      all.problems.push_back("peer " + peer.name + ": pod range " + range.to_string() + " needs an " +
+                             (range.family() == Family::v6 ? "IPv6 " : "") + "address of the peer");
     }
   }
 }
 
-void add_tunnel(const config::Peer& peer, const std::vector<Way>& ways, const Way& end,
-                const std::vector<Uplink>& uplinks, std::uint32_t overlay, Remotes& remotes, Problems& problems) {
-  const auto uplink = std::ranges::find(uplinks, end.ifindex, &Uplink::ifindex);
-  if (uplink == uplinks.end()) return problems.push_back(no_uplink(peer, end.address));
-  if (!end.source)
-    return problems.push_back("peer " + peer.name + ": no address of ours leads to " + end.address.to_string());
-  const datapath::Remote::Tunnel tunnel{.device = overlay, .node = end.address, .local = *end.source};
+void add_tunnel(const config::Peer& peer, const std::vector<Way>& ways, const Way& end, const Gathering& all) {
+  const auto uplink = std::ranges::find(all.uplinks, end.ifindex, &Uplink::ifindex);
+  if (uplink == all.uplinks.end()) return all.problems.push_back(no_uplink(peer, end.address));
+  if (!end.source) {
+    return all.problems.push_back("peer " + peer.name + ": no address of ours leads to " + end.address.to_string());
+  }
+  const datapath::Remote::Tunnel tunnel{.device = all.overlay, .node = end.address, .local = *end.source};
   const auto overhead = end.address.is_v6() ? kOverhead6 : kOverhead4;
   const auto mtu = mtu_of(end, *uplink);
   auto prefixes = peer.pod_ranges;
@@ -80,12 +87,12 @@ void add_tunnel(const config::Peer& peer, const std::vector<Way>& ways, const Wa
   for (const auto& prefix : prefixes) {
     const auto same =
         std::ranges::find_if(ways, [&prefix](const Way& way) { return way.address.family() == prefix.family(); });
-    remotes.push_back({.prefix = prefix,
-                       .ifindex = end.ifindex,
-                       .mtu = mtu > overhead ? mtu - overhead : 0,
-                       .nexthop = end.nexthop,
-                       .tunnel = tunnel,
-                       .source = same == ways.end() ? std::nullopt : same->source});
+    all.remotes.push_back({.prefix = prefix,
+                           .ifindex = end.ifindex,
+                           .mtu = mtu > overhead ? mtu - overhead : 0,
+                           .nexthop = end.nexthop,
+                           .tunnel = tunnel,
+                           .source = same == ways.end() ? std::nullopt : same->source});
   }
 }
 
@@ -156,12 +163,13 @@ std::vector<datapath::Remote> remotes_of(const config::Options& options, const s
   std::map<Ip, const Way*> by_address;
   for (const auto& way : ways) by_address.emplace(way.address, &way);
   Remotes remotes;
+  const Gathering all{.uplinks = uplinks, .overlay = overlay, .remotes = remotes, .problems = problems};
   for (const auto& peer : options.peers) {
     const auto to_peer = ways_to(peer, by_address);
     if (const Way* end = tunnel_to(options.routing, to_peer); end != nullptr) {
-      add_tunnel(peer, to_peer, *end, uplinks, overlay, remotes, problems);
+      add_tunnel(peer, to_peer, *end, all);
     } else {
-      add_native(peer, to_peer, uplinks, remotes, problems);
+      add_native(peer, to_peer, all);
     }
   }
   std::ranges::sort(remotes);
