@@ -56,6 +56,15 @@ template <>
 inline constexpr auto kNames<HookOrder> =
     std::to_array<Name<HookOrder>>({{"before", HookOrder::before}, {"after", HookOrder::after}});
 
+// Empty: no enumerator.
+template <typename E>
+constexpr std::string_view name_of(E value) {
+  for (const auto& [name, enumerator] : kNames<E>) {
+    if (enumerator == value) return name;
+  }
+  return {};
+}
+
 template <typename Visitor>
 void visit_fields(Visitor& visit, Is<Peer> auto& peer) {
   visit("name", peer.name);

@@ -77,10 +77,7 @@ class Writer {
   template <typename E>
     requires std::is_enum_v<E>
   static Out write(E value) {
-    for (const auto& [name, enumerator] : kNames<E>) {
-      if (enumerator == value) return name;
-    }
-    return nullptr;
+    return name_of(value);
   }
   template <typename T>
   static Out write(const std::vector<T>& values) {

@@ -9,12 +9,7 @@ std::string socket_path(const Options& options) {
   return options.socket.empty() ? options.run_dir + "/agent.sock" : options.socket;
 }
 
-std::string_view routing_name(Routing routing) {
-  for (const auto& [name, value] : kNames<Routing>) {
-    if (value == routing) return name;
-  }
-  return {};
-}
+std::string_view routing_name(Routing routing) { return name_of(routing); }
 
 bool has_overlay(const Options& options) { return options.routing != Routing::native; }
 

@@ -66,15 +66,20 @@ bool has_attribute(const nlmsghdr& message, int wanted) {
                                                      nla_len(info[IFLA_INFO_DATA]), wanted) != nullptr;
 }
 
-// A kernel that knows the attribute shows it; others ignore it.
-bool shows_scrub(netlink::Socket& socket, std::uint32_t ifindex) {
+netlink::Message ask_for(std::uint32_t ifindex) {
   netlink::Message request(RTM_GETLINK, 0);
   ifinfomsg header{};
   header.ifi_index = static_cast<int>(ifindex);
-  if (nlmsg_append(request.raw(), &header, sizeof(header), NLMSG_ALIGNTO) < 0) return false;
+  request.header(header);
+  return request;
+}
+
+// A kernel that knows the attribute shows it; others ignore it.
+bool shows_scrub(netlink::Socket& socket, std::uint32_t ifindex) {
   bool shown = false;
-  const auto done = socket.query(
-      request, "probe", [&](const nlmsghdr& answer) { shown = shown || has_attribute(answer, IFLA_NETKIT_SCRUB); });
+  const auto done = socket.query(ask_for(ifindex), "probe", [&](const nlmsghdr& answer) {
+    shown = shown || has_attribute(answer, IFLA_NETKIT_SCRUB);
+  });
   return done && shown;
 }
 
@@ -114,10 +119,6 @@ std::optional<Pair> make_pair(netlink::Socket& here, netlink::Socket& there, con
 }
 
 std::uint64_t received_packets(netlink::Socket& socket, std::uint32_t ifindex) {
-  netlink::Message request(RTM_GETLINK, 0);
-  ifinfomsg header{};
-  header.ifi_index = static_cast<int>(ifindex);
-  request.header(header);
   std::uint64_t packets = 0;
   const auto each = [&](const nlmsghdr& answer) {
     auto* message = const_cast<nlmsghdr*>(&answer);  // libnl only reads it
@@ -126,7 +127,7 @@ std::uint64_t received_packets(netlink::Socket& socket, std::uint32_t ifindex) {
     if (attribute == nullptr || nla_memcpy(&statistics, attribute, sizeof(statistics)) <= 0) return;
     packets = statistics.rx_packets;
   };
-  return socket.query(request, "probe", each) ? packets : 0;
+  return socket.query(ask_for(ifindex), "probe", each) ? packets : 0;
 }
 
 // From the device as its owner would send it: an Ethernet header and an empty IPv4 packet, for nobody.

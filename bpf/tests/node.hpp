@@ -24,20 +24,25 @@ inline constexpr std::uint32_t kL2Device = 70, kL3Device = 71, kUplink = 9, kOve
 inline constexpr MacBytes kOverlayMac = NK_OVERLAY_MAC, kSenderMac = {2, 0x6e, 0x6b, 0, 0, 0};
 inline constexpr MacBytes kPodMac = {2, 0, 0, 0, 0, 1}, kHostMac = {2, 0, 0, 0, 0, 2}, kNoMac = {};
 
-inline constexpr nk_config kNetkit = {
-    .netkit = 1, .after_hooks = 0, .fast_path = 1, .peer = 0, .vni = 0, .vxlan_port = 0, .pad = 0};
-inline constexpr nk_config kNetkitHooks = {
-    .netkit = 1, .after_hooks = 1, .fast_path = 1, .peer = 0, .vni = 0, .vxlan_port = 0, .pad = 0};
-inline constexpr nk_config kVeth = {
-    .netkit = 0, .after_hooks = 0, .fast_path = 1, .peer = 0, .vni = 0, .vxlan_port = 0, .pad = 0};
-inline constexpr nk_config kVethHooks = {
-    .netkit = 0, .after_hooks = 1, .fast_path = 1, .peer = 0, .vni = 0, .vxlan_port = 0, .pad = 0};
-inline constexpr nk_config kOverlay = {
-    .netkit = 1, .after_hooks = 0, .fast_path = 1, .peer = 0, .vni = 0x010203, .vxlan_port = 0x1821, .pad = 0};
-inline constexpr nk_config kOverlayHooks = {
-    .netkit = 0, .after_hooks = 1, .fast_path = 1, .peer = 0, .vni = 0x010203, .vxlan_port = 0x1821, .pad = 0};
-inline constexpr nk_config kSlow = {
-    .netkit = 1, .after_hooks = 0, .fast_path = 0, .peer = 0, .vni = 0, .vxlan_port = 0, .pad = 0};
+constexpr nk_config config_of(bool netkit, bool after_hooks, bool overlay = false) {
+  nk_config config{};
+  config.netkit = netkit ? 1 : 0;
+  config.after_hooks = after_hooks ? 1 : 0;
+  config.fast_path = 1;
+  if (overlay) {
+    config.vni = 0x010203;
+    config.vxlan_port = 0x1821;
+  }
+  return config;
+}
+inline constexpr nk_config kNetkit = config_of(true, false), kNetkitHooks = config_of(true, true);
+inline constexpr nk_config kVeth = config_of(false, false), kVethHooks = config_of(false, true);
+inline constexpr nk_config kOverlay = config_of(true, false, true), kOverlayHooks = config_of(false, true, true);
+inline constexpr nk_config kSlow = [] {
+  nk_config config = kNetkit;
+  config.fast_path = 0;
+  return config;
+}();
 
 // Fills whichever of the maps the program has.
 inline void furnish(const Program& program) {

@@ -29,19 +29,10 @@ class GuardTest : public DeviceTest {
     ASSERT_TRUE(ok(datapath_->attach_endpoint(other_.device)));
   }
 
-  [[nodiscard]] UniqueFd map(const std::string& name) const {
-    return UniqueFd(bpf_obj_get((options_.bpffs + "/maps/" + name).c_str()));
-  }
   [[nodiscard]] bool guarded(const Pod& pod) const {
     nk_device device{};
-    EXPECT_EQ(bpf_map_lookup_elem(map("nk_dev_v1").get(), &pod.device.host_ifindex, &device), 0);
+    EXPECT_EQ(bpf_map_lookup_elem(pinned_map("nk_dev_v1").get(), &pod.device.host_ifindex, &device), 0);
     return (device.flags & NK_EP_DIRECT) != 0;
-  }
-  [[nodiscard]] std::uint64_t epoch() const {
-    const std::uint32_t key = 0;
-    std::uint64_t value = 1;
-    EXPECT_EQ(bpf_map_lookup_elem(map("nk_epoch_v1").get(), &key, &value), 0);
-    return value;
   }
   // The kernel closes a link some time after its last pin.
   [[nodiscard]] bool loses_guard(const Pod& pod) const {

@@ -272,6 +272,17 @@ LabTest::Uplink LabTest::make_uplink(const std::string& name) {
   return uplink;
 }
 
+UniqueFd LabTest::pinned_map(const std::string& name) const {
+  return UniqueFd(bpf_obj_get((options_.bpffs + "/maps/" + name).c_str()));
+}
+
+std::uint64_t LabTest::epoch() const {
+  const std::uint32_t key = 0;
+  std::uint64_t value = 0;
+  EXPECT_EQ(bpf_map_lookup_elem(pinned_map("nk_epoch_v1").get(), &key, &value), 0);
+  return value;
+}
+
 std::vector<std::string> LabTest::pins(const std::string& name) const {
   std::vector<std::string> found;
   if (!fs::exists(options_.bpffs + "/" + name)) return found;

@@ -83,6 +83,9 @@ class LabTest : public testing::Test {
   [[nodiscard]] Uplink make_uplink(const std::string& name);
 
   [[nodiscard]] std::vector<std::string> pins(const std::string& folder) const;  // sorted names
+  [[nodiscard]] UniqueFd pinned_map(const std::string& name) const;
+  // nk_epoch_v1's one value.
+  [[nodiscard]] std::uint64_t epoch() const;
   [[nodiscard]] std::string folder(const std::string& name) const { return root_ + "/" + name; }
   // The same for all tests of this process.
   [[nodiscard]] static std::string shared_folder(const std::string& name);

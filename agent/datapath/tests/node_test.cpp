@@ -125,7 +125,7 @@ class RemotesTest : public LabTest {
  protected:
   template <typename Value = nk_remote>
   Value lookup4(const std::string& address, const std::string& name = "nk_remote4_v1") const {
-    const UniqueFd map(bpf_obj_get((options_.bpffs + "/maps/" + name).c_str()));
+    const UniqueFd map = pinned_map(name);
     nk_prefix4 key{.length = 32, .address = 0};
     const auto bytes = ip(address);
     std::copy_n(bytes.bytes().data(), 4, reinterpret_cast<std::uint8_t*>(&key.address));
