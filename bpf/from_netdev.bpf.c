@@ -12,6 +12,7 @@
 #include "lib/deliver.h"
 #include "lib/drop.h"
 #include "lib/tunnels.h"
+#include "lib/unwrap.h"
 #include "lib/verdict.h"
 
 static __always_inline int refuse(struct __sk_buff *ctx, __u32 reason)
@@ -75,6 +76,16 @@ static __always_inline int from_netdev4(struct __sk_buff *ctx)
 	if (unlikely(!eth))
 		return nk_pass_on();
 	ip = (void *)(eth + 1);
+	if (nk_config.vni && nk_may_forward() && ip->protocol == IPPROTO_UDP) {
+		int verdict = nk_unwrap(ctx);
+
+		if (verdict != NK_UNTOUCHED)
+			return verdict;
+		eth = nk_ipv4_frame(ctx);
+		if (unlikely(!eth))
+			return nk_pass_on();
+		ip = (void *)(eth + 1);
+	}
 	epoch = nk_epoch();
 	flow = nk_flow4(nk_pair4(ip));
 	if (unlikely(!flow))

@@ -2,8 +2,9 @@
 /*
  * tcx ingress of the overlay device: what other nodes have wrapped. A node may only send for its own pods and itself,
  * so the inner source decides who the outer one must be, and that is checked for each packet. What is for a pod goes
- * straight into it, what is for this node to the stack; nothing else is for anybody here. Verdicts: DROP, REDIRECT,
- * PASS; NEXT only where programs stand behind ours (lib/verdict.h).
+ * straight into it, what is for this node to the stack; nothing else is for anybody here. What is remembered of a pod's
+ * packet, from_netdev uses too (lib/unwrap.h). Verdicts: DROP, REDIRECT, PASS; NEXT only where programs stand behind
+ * ours (lib/verdict.h).
  */
 #include <linux/if_packet.h>
 #include "lib/address.h"
@@ -63,6 +64,13 @@ static __always_inline bool is_for_node6(struct __sk_buff *ctx, const struct ipv
 
 enum found { REFUSED, TO_STACK, TO_POD };
 
+/* There is no room to remember IPv6 ones: flows between those are looked up each time. */
+static __always_inline void remember_ends(struct nk_way *way, const struct nk_tunnel *owner)
+{
+	way->sender = *(const __u32 *)owner->node.bytes;
+	way->receiver = *(const __u32 *)owner->local.bytes;
+}
+
 /* For a packet that nothing is remembered of. */
 static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch, const struct iphdr *ip)
 {
@@ -81,9 +89,8 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 	if (!nk_may_forward() || ep->flags & NK_EP_STACK)
 		return TO_STACK;
 	nk_way_to_pod(&flow->way, ep, true);
-	flow->way.sender = *(const __u32 *)owner->node.bytes;
-	/* There is no room to remember an IPv6 sender: those are looked up each time. */
-	nk_flow4_set(flow, owner->family == NK_AF_INET ? epoch : 0, ctx->ifindex, nk_pair4(ip));
+	remember_ends(&flow->way, owner);
+	nk_flow4_set(flow, owner->family == NK_AF_INET ? epoch : 0, NK_FLOW_TUNNEL, nk_pair4(ip));
 	return TO_POD;
 }
 
@@ -103,7 +110,7 @@ static __always_inline int from_overlay4(struct __sk_buff *ctx)
 	flow = nk_flow4(nk_pair4(ip));
 	if (unlikely(!flow))
 		return refuse(ctx, NK_DROP_UNSPEC);
-	if (likely(nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip)))) {
+	if (likely(nk_flow4_is(flow, epoch, NK_FLOW_TUNNEL, nk_pair4(ip)))) {
 		if (unlikely(!nk_came_from4(ctx, flow->way.sender)))
 			return refuse_source(ctx);
 	} else {
@@ -138,9 +145,8 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 	if (!nk_may_forward() || ep->flags & NK_EP_STACK)
 		return TO_STACK;
 	nk_way_to_pod(&flow->way, ep, true);
-	flow->way.sender = *(const __u32 *)owner->node.bytes;
-	/* There is no room to remember an IPv6 sender: those are looked up each time. */
-	nk_flow6_set(flow, owner->family == NK_AF_INET ? epoch : 0, ctx->ifindex, nk_pair6(ip));
+	remember_ends(&flow->way, owner);
+	nk_flow6_set(flow, owner->family == NK_AF_INET ? epoch : 0, NK_FLOW_TUNNEL, nk_pair6(ip));
 	return TO_POD;
 }
 
@@ -160,7 +166,7 @@ static __always_inline int from_overlay6(struct __sk_buff *ctx)
 	flow = nk_flow6(nk_pair6(ip));
 	if (unlikely(!flow))
 		return refuse(ctx, NK_DROP_UNSPEC);
-	if (likely(nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip)))) {
+	if (likely(nk_flow6_is(flow, epoch, NK_FLOW_TUNNEL, nk_pair6(ip)))) {
 		if (unlikely(!nk_came_from4(ctx, flow->way.sender)))
 			return refuse_source(ctx);
 	} else {

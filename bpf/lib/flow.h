@@ -20,6 +20,9 @@
 #define NK_EPOCH_NEVER	(~0ULL)
 #define NK_GOLDEN_RATIO 0x9e3779b97f4a7c15ULL
 
+/* In place of a device's number: out of a tunnel. */
+#define NK_FLOW_TUNNEL (~0U)
+
 #define NK_WAY_DEVICE 0 /* to a pod of this node, through its device and the program there */
 #define NK_WAY_REMOTE 1 /* to another node by `nexthop` */
 #define NK_WAY_PEER   2 /* to a pod of this node, past its device */
@@ -34,7 +37,9 @@ struct nk_way {
 		struct bpf_redir_neigh nexthop;
 		struct {
 			__u32 macs[3]; /* as in an Ethernet header; zero for L3 devices */
-			__u32 sender;  /* from the overlay: the IPv4 address of the node that owns the source */
+			/* From the overlay: the IPv4 address of the node that owns the source, and ours that it sends
+			 * to. */
+			__u32 sender, receiver;
 		};
 		struct {
 			__u32 nexthop4[2]; /* the part of `nexthop` that IPv4 uses */

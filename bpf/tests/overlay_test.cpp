@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // To and from the overlay device. A test run cannot say which tunnel a packet came out of: what from_overlay accepts is
 // for tests/net/overlay_spoof.sh to see.
+#include <bpf/bpf.h>
+
 #include "bpf/tests/node.hpp"
 #include "skel/from_netdev.skel.h"
 #include "skel/from_overlay.skel.h"
@@ -100,6 +102,127 @@ TEST(FromNetdevBesideOverlay, PodsOfTheOverlayDoNotComeOnTheUplink) {
   check(overlay.program, Case{"IPv6", v6, kDrop, NK_DROP_UPLINK_SPOOF});
   check(native.program, Case{"from outside", v4, kNext});
   check(native.program, Case{"from outside, IPv6", v6, kNext});
+}
+
+// Entries of nk_flow4_v1 and nk_flow6_v1 as bpf/lib/flow.h has them, for a pod's packet out of a tunnel.
+constexpr std::uint32_t kTunnel = ~0U;
+struct Way {
+  std::uint32_t mtu = ~0U, ifindex = kL3Device, kind = 0;
+  std::array<std::uint32_t, 3> macs = {};
+  std::array<std::uint8_t, 4> sender = {192, 0, 2, 7}, receiver = {192, 0, 2, 1};
+};
+template <std::size_t Bytes>
+struct Flow {
+  std::uint64_t epoch = 0;
+  std::array<std::uint8_t, Bytes> pair = {};
+  std::uint32_t device = kTunnel;
+  Way way;
+  std::uint32_t pad = 0;
+};
+static_assert(sizeof(Flow<8>) == 56 && sizeof(Flow<32>) == 80);
+
+// Into every slot, since only programs know which one is a flow's.
+template <std::size_t Bytes>
+void remember(const Program& program, const char* map, const Flow<Bytes>& flow) {
+  const std::vector<Flow<Bytes>> each_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()), flow);
+  for (std::uint32_t slot = 0; slot < 256; ++slot) {
+    ASSERT_EQ(bpf_map_update_elem(program.map(map), &slot, each_cpu.data(), BPF_ANY), 0);
+  }
+}
+
+// As 192.0.2.7 wraps it for 192.0.2.1, like expect_wrapped().
+Bytes wrapped(const Bytes& inner) {
+  const auto length = inner.size() + 16;
+  auto outer = frame(Ip4{.from = "192.0.2.7", .to = "192.0.2.1", .payload = Bytes(length)});
+  outer[kOuterIp + 9] = kUdp;
+  const auto set = [&outer](std::size_t at, std::size_t value) {
+    outer[at] = static_cast<std::uint8_t>(value >> 8);
+    outer[at + 1] = static_cast<std::uint8_t>(value);
+  };
+  set(kOuterUdp, 0xc001);
+  set(kOuterUdp + 2, 8472);
+  set(kOuterUdp + 4, length);
+  const Bytes vxlan = {8, 0, 0, 0, 1, 2, 3, 0};
+  std::copy(vxlan.begin(), vxlan.end(), outer.begin() + kVxlan);
+  const auto inside = on_overlay(inner);
+  std::copy(inside.begin(), inside.end(), outer.begin() + kInner);
+  return outer;
+}
+
+class FromNetdevUnwraps : public ::testing::Test {
+ protected:
+  FromNetdevUnwraps() {
+    Flow<8> flow4;
+    Flow<32> flow6;
+    flow4.epoch = flow6.epoch = kEpoch;
+    std::copy_n(inner4.begin() + kEthBytes + 12, 8, flow4.pair.begin());
+    std::copy_n(inner6.begin() + kEthBytes + 8, 32, flow6.pair.begin());
+    remember(node.program, "nk_flow4_v1", flow4);
+    remember(node.program, "nk_flow6_v1", flow6);
+    node.program.set_epoch(kEpoch);
+  }
+  void expect_untouched(const char* what, const Bytes& bytes, std::uint32_t gso_size = 0) {
+    SCOPED_TRACE(what);
+    const auto outcome = node.program.run(bytes, gso_size);
+    EXPECT_EQ(outcome.verdict, kNext);
+    EXPECT_EQ(outcome.frame, bytes);
+  }
+
+  static constexpr std::uint64_t kEpoch = 1'000'000;
+  OnNode<from_netdev> node{kOverlay};
+  Bytes inner4 = frame(Ip4{.from = "10.0.7.7", .to = "10.0.0.3"});
+  Bytes inner6 = frame(Ip6{.from = "fd00:0:0:7::7", .to = "fd00::3"});
+};
+
+TEST_F(FromNetdevUnwraps, WhatIsRemembered) {
+  for (const auto& inner : {inner4, inner6}) {
+    const auto outcome = node.program.run(wrapped(inner));
+    EXPECT_EQ(outcome.verdict, kRedirect);
+    EXPECT_EQ(outcome.frame, forwarded(inner, kNoMac, kNoMac));
+  }
+}
+
+TEST_F(FromNetdevUnwraps, NothingElse) {
+  struct Change {
+    const char* what;
+    std::size_t at;
+    std::uint8_t value;
+  };
+  constexpr std::size_t kInnerIp = kInner + kEthBytes;
+  const std::vector<Change> changes = {
+      {"options", kOuterIp, 0x46},
+      {"another length", kOuterIp + 3, 1},
+      {"the first part", kOuterIp + 6, 0x20},
+      {"a later part", kOuterIp + 7, 1},
+      {"TCP", kOuterIp + 9, kTcp},
+      {"another sender", kOuterIp + 15, 8},
+      {"to another address", kOuterIp + 19, 2},
+      {"another port", kOuterUdp + 3, 0x19},
+      {"another length of UDP", kOuterUdp + 5, 9},
+      {"a checksum", kOuterUdp + 7, 1},
+      {"without a network", kVxlan, 0},
+      {"an unknown flag", kVxlan + 1, 1},
+      {"another network", kVxlan + 6, 4},
+      {"a reserved byte", kVxlan + 7, 1},
+      {"for another MAC", kInner + 5, 2},
+      {"from another MAC", kInner + 11, 9},
+      {"ARP", kInner + 13, 6},
+      {"another protocol than the header's", kInnerIp, 0x75},
+  };
+  for (const auto& inner : {inner4, inner6}) {
+    for (const auto& change : changes) {
+      auto bytes = wrapped(inner);
+      bytes[change.at] = change.value;
+      expect_untouched(change.what, bytes);
+    }
+    expect_untouched("segments", wrapped(inner), 1000);
+  }
+  expect_untouched("another pair", wrapped(frame(Ip4{.from = "10.0.7.8", .to = "10.0.0.3"})));
+  expect_untouched("another pair, IPv6", wrapped(frame(Ip6{.from = "fd00:0:0:7::8", .to = "fd00::3"})));
+  expect_untouched("the last hop", wrapped(frame(Ip4{.from = "10.0.7.7", .to = "10.0.0.3", .ttl = 1})));
+  expect_untouched("the last hop, IPv6", wrapped(frame(Ip6{.from = "fd00:0:0:7::7", .to = "fd00::3", .hops = 1})));
+  node.program.set_epoch(kEpoch + 1);
+  for (const auto& inner : {inner4, inner6}) expect_untouched("forgotten", wrapped(inner));
 }
 
 TEST(FromOverlay, NothingWithoutATunnel) {
