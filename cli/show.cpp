@@ -105,8 +105,15 @@ Result<void> show_endpoints(Agent& agent, Output output, std::ostream& out) {
     const std::string name = text(row, "pod_name");
     row["pod"] = name.empty() ? text(row, "container_id").substr(0, 12) : text(row, "pod_namespace") + "/" + name;
   }
-  print_list(out, rows, {"ID", "POD", "INTERFACE", "ADDRESSES", "DEVICE", "HOST", "STATE"},
-             {"id", "pod", "ifname", "addresses", "device", "host_ifname", "state"});
+  for (auto& row : rows) {
+    Json labels = Json::array();
+    const auto named = row.find("labels");
+    if (named == row.end() || !named->is_object()) continue;
+    for (const auto& [key, value] : named->items()) labels.push_back(key + "=" + text(*named, key));
+    row["labels"] = std::move(labels);
+  }
+  print_list(out, rows, {"ID", "POD", "INTERFACE", "ADDRESSES", "DEVICE", "HOST", "STATE", "LABELS"},
+             {"id", "pod", "ifname", "addresses", "device", "host_ifname", "state", "labels"});
   return {};
 }
 

@@ -33,6 +33,24 @@ bool has_any(const nlohmann::json* runtime, std::string_view capability) {
   return wish != nullptr && !wish->empty();
 }
 
+constexpr std::string_view kAnnotations = "io.kubernetes.cri.pod-annotations";
+constexpr std::string_view kDeviceAnnotation = "netkite.io/device";
+
+// Other annotations are other people's, whatever is in them.
+Outcome<std::optional<wire::DeviceMode>> read_device(const nlohmann::json* runtime) {
+  const auto* annotations = runtime == nullptr ? nullptr : find(*runtime, kAnnotations);
+  if (annotations == nullptr) return std::nullopt;
+  if (!annotations->is_object()) {
+    return bad_field("runtimeConfig." + std::string(kAnnotations), *annotations, "it must be an object");
+  }
+  const auto* device = find(*annotations, kDeviceAnnotation);
+  if (device == nullptr) return std::nullopt;
+  const auto mode = wire::parse_device_mode(device->is_string() ? device->get_ref<const std::string&>() : "");
+  if (mode) return *mode;
+  return bad_field("the pod's annotation " + std::string(kDeviceAnnotation), *device,
+                   R"(it must be "netkit", "netkit-l2" or "veth")");
+}
+
 struct DnsKey {
   std::string_view from, to;
 };
@@ -76,6 +94,9 @@ Outcome<Wishes> read_wishes(const nlohmann::json& conf) {
 
   wishes.bandwidth = has_any(runtime, "bandwidth");
   wishes.stack_path = has_any(runtime, "portMappings") || wishes.bandwidth;
+  auto device = read_device(runtime);
+  if (!device) return tl::make_unexpected(device.error());
+  wishes.device = *device;
 
   const auto* mac = runtime == nullptr ? nullptr : find(*runtime, "mac");
   if (mac == nullptr || (mac->is_string() && mac->get_ref<const std::string&>().empty())) return wishes;

@@ -2,6 +2,8 @@
 // What a runtime wishes for one container: `runtimeConfig` (capabilities) and `args` of the network configuration, as
 // CONVENTIONS.md of the CNI project has them. portMappings and bandwidth are left to the plugins chained behind us,
 // which need the pod's packets in the node's stack; aliases have no meaning in a network without names and are ignored.
+// io.kubernetes.cri.pod-annotations is containerd's and CRI-O's name for the capability that hands a pod's annotations
+// on.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,6 +13,7 @@
 
 #include "cni-plugin/error.hpp"
 #include "common/base/ip.hpp"
+#include "common/wire/agent_api.hpp"
 
 namespace netkite::cni {
 
@@ -19,10 +22,11 @@ struct Wishes {
   std::optional<Mac> mac;
   bool stack_path = false;  // there are portMappings or a bandwidth
   bool bandwidth = false;
-  std::string ips_field, mac_field;  // where they came from, for messages
+  std::optional<wire::DeviceMode> device;  // annotation netkite.io/device
+  std::string ips_field, mac_field;        // where they came from, for messages
 };
 
-// runtimeConfig.ips, else args.cni.ips; runtimeConfig.mac.
+// runtimeConfig.ips, else args.cni.ips; runtimeConfig.mac; the pod's annotation for its device.
 [[nodiscard]] Outcome<Wishes> read_wishes(const nlohmann::json& conf);
 
 // `dns` of the configuration, overridden key by key by runtimeConfig.dns, in the form of a result's `dns`.

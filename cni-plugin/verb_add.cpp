@@ -53,7 +53,8 @@ Outcome<Request> make_request(const Call& call) {
                      .pod_name = std::move(args->pod_name),
                      .pod_uid = std::move(args->pod_uid),
                      .stack_path = call.conf.wishes.stack_path,
-                     .bandwidth = call.conf.wishes.bandwidth};
+                     .bandwidth = call.conf.wishes.bandwidth,
+                     .device = call.conf.wishes.device};
   return request;
 }
 

@@ -59,6 +59,13 @@ struct NodeStatus {
   std::vector<std::string> problems;  // besides the view's
   bool uplinks_attached = false;      // programs are on every uplink
   std::string not_ready;              // why pods cannot be made for another reason; empty: they can
+  struct Watch {
+    std::string resource;
+    std::size_t objects = 0;
+    std::uint64_t events = 0;
+    double lag_s = 0;  // what is known is at most that old
+  };
+  std::vector<Watch> watches;  // of the API server
 };
 
 // One connection: what it has begun and not finished.

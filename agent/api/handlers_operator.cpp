@@ -12,6 +12,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kStatusProgramBytes = 16384;
+constexpr std::size_t kLabelBytes = 8192;  // of one pod: a reply has to have room for the rest
 
 Json to_json(const datapath::MapReport& map) {
   Json json{{"name", map.name}, {"type", map.type}, {"max_entries", map.max_entries}, {"bytes", map.bytes}};
@@ -28,6 +29,16 @@ Json to_json(const datapath::ProgramReport& program) {
 
 Json to_json(const datapath::DeniedPrefix& denied) {
   return {{"prefix", denied.prefix.to_string()}, {"packets", denied.packets}, {"bytes", denied.bytes}};
+}
+
+Json labels_of(const endpoint::Endpoint& endpoint) {
+  Json labels = Json::object();
+  std::size_t bytes = 0;
+  for (const auto& [key, value] : endpoint.labels) {
+    bytes += key.size() + value.size();
+    if (bytes <= kLabelBytes) labels[key] = value;
+  }
+  return labels;
 }
 
 Json summary(const endpoint::Endpoint& endpoint) {
@@ -51,6 +62,7 @@ Json summary(const endpoint::Endpoint& endpoint) {
       {"pod_namespace", endpoint.pod_namespace},
       {"pod_name", endpoint.pod_name},
       {"pod_uid", endpoint.pod_uid},
+      {"labels", labels_of(endpoint)},
   };
 }
 

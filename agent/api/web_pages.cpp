@@ -28,6 +28,17 @@ void write_node(MetricsWriter& out, const NodeStatus& node) {
   out.sample(figure(resident_bytes()));
 }
 
+void write_watches(MetricsWriter& out, const NodeStatus& node) {
+  if (node.watches.empty()) return;
+  out.family("netkite_api_watch_lag_seconds", "gauge",
+             "Since the API server last said anything of a resource: it does at least once a minute or so.");
+  for (const auto& watch : node.watches) out.sample(watch.lag_s, "resource", watch.resource);
+  out.family("netkite_api_watch_events_total", "counter", "What it said.");
+  for (const auto& watch : node.watches) out.sample(figure(watch.events), "resource", watch.resource);
+  out.family("netkite_api_objects", "gauge", "Objects that are known.");
+  for (const auto& watch : node.watches) out.sample(figure(watch.objects), "resource", watch.resource);
+}
+
 void write_pods(MetricsWriter& out, const PageSources& sources) {
   out.family("netkite_endpoints", "gauge", "Pods' interfaces on this node.");
   out.sample(figure(sources.manager.size()));
@@ -89,6 +100,7 @@ WebReply web_page(std::string_view path, const NodeStatus& node, const PageSourc
   if (path != "/metrics") return {.status = 404, .body = "/healthz, /readyz or /metrics\n"};
   MetricsWriter out;
   write_node(out, node);
+  write_watches(out, node);
   write_pods(out, sources);
   write_datapath(out, sources.datapath);
   return {.status = 200, .body = out.take()};

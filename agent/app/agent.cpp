@@ -71,7 +71,8 @@ Result<void> Agent::start() {
   if (!monitor) return tl::make_unexpected(monitor.error());
   monitor_ = *std::move(monitor);
   uplinks_.emplace(*datapath_);
-  manager_ = std::make_unique<endpoint::Manager>(options_, device_, *datapath_);
+  manager_ = std::make_unique<endpoint::Manager>(
+      options_, endpoint::Devices{.usual = device_, .netkit = features.netkit}, *datapath_);
   manager_->suspend(not_ready());
   // What is wrong with it now is the configuration's or the kernel's fault; later it is a problem like others.
   if (auto overlay = prepare_overlay().and_then([this] { return raise_overlay(); }); !overlay) return overlay;
@@ -143,8 +144,8 @@ Result<void> Agent::serve() {
   asio::co_spawn(context_, retry(), report_end("the retry timer"));
   asio::co_spawn(context_, obey_signals(), report_end("signal handling"));
   if (!cluster_) return {};
-  asio::co_spawn(context_, cluster_->follow(), report_end("the watch on the cluster"));
-  asio::co_spawn(context_, cluster_->announce_ready(), report_end("the report to the cluster"));
+  for (auto& task : cluster_->tasks())
+    asio::co_spawn(context_, std::move(task), report_end("the watch on the cluster"));
   return {};
 }
 
@@ -306,6 +307,7 @@ api::NodeStatus Agent::status() const {
       .uplinks_attached =
           uplinks_->has_all(view_.uplinks) && (!cluster_ || options_.peers.empty() || !view_.uplinks.empty()),
       .not_ready = not_ready(),
+      .watches = watches(),
   };
 }
 

@@ -56,6 +56,7 @@ class Agent {
   [[nodiscard]] std::vector<std::string> take_over_cluster();
   [[nodiscard]] Result<void> take_over_pools();
   [[nodiscard]] std::string not_ready() const;
+  [[nodiscard]] std::vector<api::NodeStatus::Watch> watches() const;
 
   void set_problems(std::vector<std::string> problems);
   void reload();

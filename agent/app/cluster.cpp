@@ -17,23 +17,41 @@ kube::Source source_of(const config::Options& options) {
 
 }  // namespace
 
-Cluster::Cluster(boost::asio::io_context& context, const config::Options& options, std::function<void()> changed)
+Cluster::Cluster(boost::asio::io_context& context, const config::Options& options, Listener listener)
     : name_(options.node_name),
       file_(options.run_dir + "/cluster.json"),
-      changed_(std::move(changed)),
+      listener_(std::move(listener)),
       timer_(context),
-      report_ready_(options.kubernetes.report_ready),
-      announcer_(context, source_of(options), options.node_name, [this] { announce(); }, {}),
-      reflector_(context, source_of(options), kube::nodes(), events()) {}
+      report_ready_(options.kubernetes.report_ready) {
+  if (const auto& folder = options.kubernetes.manifests; !folder.empty()) {
+    manifests_.emplace(context, folder,
+                       std::vector<kube::Subscription>{{.resource = kube::nodes(), .events = node_events()},
+                                                       {.resource = kube::pods_on(name_), .events = pod_events()}});
+    return;
+  }
+  const auto source = source_of(options);
+  announcer_.emplace(context, source, name_, [this] { announce(); }, Announcer::Pauses());
+  nodes_watch_.emplace(context, source, kube::nodes(), node_events());
+  pods_watch_.emplace(context, source, kube::pods_on(name_), pod_events());
+}
 
-kube::Events Cluster::events() {
+std::vector<boost::asio::awaitable<void>> Cluster::tasks() {
+  std::vector<boost::asio::awaitable<void>> tasks;
+  if (manifests_) tasks.push_back(manifests_->run());
+  if (nodes_watch_) tasks.push_back(nodes_watch_->run());
+  if (pods_watch_) tasks.push_back(pods_watch_->run());
+  if (announcer_) tasks.push_back(announcer_->run());
+  return tasks;
+}
+
+kube::Events Cluster::node_events() {
   return {
-      .changed = [this](const std::string& key, const kube::Json& object) { take(key, object); },
+      .changed = [this](const std::string& key, const kube::Json& object) { take_node(key, object); },
       .removed =
           [this](const std::string& key) {
             nodes_.erase(key);
             unreadable_.erase(key);
-            if (key == name_) announcer_.set_marks({});
+            if (announcer_ && key == name_) announcer_->set_marks({});
             announce();
           },
       .synced =
@@ -41,17 +59,31 @@ kube::Events Cluster::events() {
             synced_ = true;
             announce();
           },
-      .state =
-          [this](const std::string& trouble) {
-            if (trouble_ == trouble) return;
-            trouble_ = trouble;
-            announce();
-          },
+      .state = [this](const std::string& trouble) { set_trouble(nodes_trouble_, trouble); },
   };
 }
 
-void Cluster::take(const std::string& key, const kube::Json& object) {
-  if (key == name_) announcer_.set_marks(kube::marks_from(object));
+kube::Events Cluster::pod_events() {
+  return {
+      .changed = [this](const std::string& key, const kube::Json& object) { take_pod(key, object); },
+      .removed =
+          [this](const std::string& key) {
+            unreadable_.erase("pod " + key);
+            if (const auto gone = pods_.extract(key); !gone.empty()) listener_.pod_gone(gone.mapped());
+          },
+      .synced = [] {},
+      .state = [this](const std::string& trouble) { set_trouble(pods_trouble_, trouble); },
+  };
+}
+
+void Cluster::set_trouble(std::string& which, const std::string& trouble) {
+  if (which == trouble) return;
+  which = trouble;
+  announce();
+}
+
+void Cluster::take_node(const std::string& key, const kube::Json& object) {
+  if (announcer_ && key == name_) announcer_->set_marks(kube::marks_from(object));
   auto node = kube::node_from(object);
   if (!node) {
     // What was known of it stays: a mistake in an object must not cut its pods off.
@@ -66,27 +98,55 @@ void Cluster::take(const std::string& key, const kube::Json& object) {
   announce();
 }
 
+void Cluster::take_pod(const std::string& key, const kube::Json& object) {
+  auto pod = kube::pod_from(object);
+  if (!pod) {
+    unreadable_["pod " + key] = pod.error().message;
+    return announce();
+  }
+  if (unreadable_.erase("pod " + key) > 0) announce();
+  auto& known = pods_[key];
+  if (known == *pod) return;
+  known = *std::move(pod);
+  listener_.pod(known);
+}
+
+void Cluster::set_ready(bool ready) {
+  if (announcer_) announcer_->set_ready(ready && synced_ && report_ready_);
+}
+
+std::vector<Cluster::Watch> Cluster::watches() const {
+  std::vector<Watch> watches;
+  if (nodes_watch_) watches.push_back({.resource = "nodes", .pulse = nodes_watch_->pulse()});
+  if (pods_watch_) watches.push_back({.resource = "pods", .pulse = pods_watch_->pulse()});
+  return watches;
+}
+
 void Cluster::announce() {
   if (announced_ || stopped_) return;
   announced_ = true;
   timer_.expires_after(kClusterDebounce);
   timer_.async_wait([this](const boost::system::error_code& cancelled) {
     announced_ = false;
-    if (!cancelled) changed_();
+    if (!cancelled) listener_.changed();
   });
 }
 
 void Cluster::stop() {
   stopped_ = true;
   timer_.cancel();
-  announcer_.stop();
-  reflector_.stop();
+  if (announcer_) announcer_->stop();
+  if (nodes_watch_) nodes_watch_->stop();
+  if (pods_watch_) pods_watch_->stop();
+  if (manifests_) manifests_->stop();
 }
 
 std::vector<std::string> Cluster::problems() const {
   std::vector<std::string> lines;
-  if (!trouble_.empty()) lines.push_back("kubernetes: " + trouble_);
-  if (!announcer_.trouble().empty()) lines.push_back("kubernetes: " + announcer_.trouble());
+  if (!nodes_trouble_.empty()) lines.push_back("kubernetes: " + nodes_trouble_);
+  // What ails both is said once.
+  if (!pods_trouble_.empty() && pods_trouble_ != nodes_trouble_) lines.push_back("kubernetes: " + pods_trouble_);
+  if (announcer_ && !announcer_->trouble().empty()) lines.push_back("kubernetes: " + announcer_->trouble());
   for (const auto& [name, why] : unreadable_) lines.push_back("kubernetes: " + why);
   return lines;
 }

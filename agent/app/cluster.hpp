@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cluster as this agent knows it: the Node objects, followed while the API server is there, and kept in a file for
-// the time when it is not.
+// The cluster as this agent knows it: the Node objects and its own node's pods, followed while the API server is there
+// or in a folder of manifests. The nodes are kept in a file for the time when the server is not there.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -8,12 +8,15 @@
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/app/announcer.hpp"
 #include "agent/app/membership.hpp"
 #include "agent/config/options.hpp"
+#include "agent/kube/manifests.hpp"
+#include "agent/kube/pod.hpp"
 #include "agent/kube/reflector.hpp"
 #include "common/base/result.hpp"
 
@@ -27,42 +30,56 @@ class Cluster {
     Nodes nodes;
   };
 
-  // `changed` is called when nodes() has changed since, at most a few times a second, or `trouble` has.
-  Cluster(boost::asio::io_context& context, const config::Options& options, std::function<void()> changed);
+  struct Listener {
+    std::function<void()> changed;  // nodes() or problems(), at most a few times a second
+    std::function<void(const kube::Pod&)> pod;
+    std::function<void(const kube::Pod&)> pod_gone;
+  };
+  Cluster(boost::asio::io_context& context, const config::Options& options, Listener listener);
 
   // From <run_dir>/cluster.json. not_found: there is none; invalid: of another node, or damaged.
   [[nodiscard]] Result<Memory> recall() const;
   // `pools` are those in use, which a change of the Node object does not always change.
   [[nodiscard]] Result<void> remember(const std::vector<Cidr>& pools) const;
 
-  // To be spawned once; ends after stop().
-  [[nodiscard]] boost::asio::awaitable<void> follow() { return reflector_.run(); }
-  // The same: tells the cluster once the node is ready.
-  [[nodiscard]] boost::asio::awaitable<void> announce_ready() { return announcer_.run(); }
+  // Each to be spawned once; they end after stop().
+  [[nodiscard]] std::vector<boost::asio::awaitable<void>> tasks();
   void stop();
+
+  struct Watch {
+    std::string resource;  // "nodes"
+    kube::Pulse pulse;
+  };
+  // Those on the API server.
+  [[nodiscard]] std::vector<Watch> watches() const;
 
   // All nodes of the server, once it has named all of them.
   [[nodiscard]] bool synced() const { return synced_; }
   [[nodiscard]] const Nodes& nodes() const { return nodes_; }
   // Pods can be made here, and what the server knows has been taken over. Not all of it: nothing happens.
-  void set_ready(bool ready) { announcer_.set_ready(ready && synced_ && report_ready_); }
+  void set_ready(bool ready);
   // One line each: why the server cannot be followed or told, nodes that make no sense.
   [[nodiscard]] std::vector<std::string> problems() const;
 
  private:
-  [[nodiscard]] kube::Events events();
-  void take(const std::string& key, const kube::Json& object);
+  [[nodiscard]] kube::Events node_events();
+  [[nodiscard]] kube::Events pod_events();
+  void take_node(const std::string& key, const kube::Json& object);
+  void take_pod(const std::string& key, const kube::Json& object);
+  void set_trouble(std::string& which, const std::string& trouble);
   void announce();
 
   std::string name_, file_;
-  std::function<void()> changed_;
+  Listener listener_;
   boost::asio::steady_timer timer_;
   bool announced_ = false, stopped_ = false, synced_ = false, report_ready_;
-  std::string trouble_ = "not asked yet";
+  std::string nodes_trouble_ = "not asked yet", pods_trouble_;
   Nodes nodes_;
-  std::map<std::string, std::string> unreadable_;  // by name: why
-  Announcer announcer_;
-  kube::Reflector reflector_;
+  std::map<std::string, kube::Pod> pods_;
+  std::map<std::string, std::string> unreadable_;  // by key: why
+  std::optional<Announcer> announcer_;             // not with manifests
+  std::optional<kube::Reflector> nodes_watch_, pods_watch_;
+  std::optional<kube::Manifests> manifests_;
 };
 
 }  // namespace netkite::app

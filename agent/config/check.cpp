@@ -76,6 +76,11 @@ class Checker {
   void kubernetes() {
     const auto& kubernetes = options_.kubernetes;
     if (!kubernetes.kubeconfig.empty()) absolute("kubernetes.kubeconfig", kubernetes.kubeconfig);
+    if (!kubernetes.manifests.empty()) {
+      absolute("kubernetes.manifests", kubernetes.manifests);
+      if (!kubernetes.kubeconfig.empty()) problem("kubernetes.kubeconfig: of no use while kubernetes.manifests is set");
+      if (!kubernetes.server.empty()) problem("kubernetes.server: of no use while kubernetes.manifests is set");
+    }
     const auto& server = kubernetes.server;
     if (!server.empty() && !server.starts_with("https://") && !server.starts_with("http://")) {
       problem("kubernetes.server: \"" + server + R"(" is no URL; it looks like "https://192.0.2.1:6443")");

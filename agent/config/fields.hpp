@@ -116,6 +116,7 @@ void visit_fields(Visitor& visit, Is<Prefilter> auto& prefilter) {
 template <typename Visitor>
 void visit_fields(Visitor& visit, Is<Kubernetes> auto& kubernetes) {
   visit("enabled", kubernetes.enabled);
+  visit("manifests", kubernetes.manifests);
   visit("kubeconfig", kubernetes.kubeconfig);
   visit("server", kubernetes.server);
   visit("report_ready", kubernetes.report_ready);

@@ -66,9 +66,10 @@ struct Prefilter {
   std::vector<Cidr> deny;
 };
 
-// Pools and peers come from the cluster's Node objects instead of the file.
+// Pools and peers come from the cluster's Node objects instead of this file.
 struct Kubernetes {
   bool enabled = false;
+  std::string manifests;     // a folder of YAML files that hold the objects; empty: an API server has them
   std::string kubeconfig;    // a path; empty: the service account of the agent's pod
   std::string server;        // a URL in place of the one that the kubeconfig or the pod's environment has
   bool report_ready = true;  // take the node's taint away and say NetworkUnavailable=False, once it is so

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ enum class State : std::uint8_t {
   removing,   // DEL has begun
 };
 
+using Labels = std::map<std::string, std::string>;
+
 struct Endpoint {
   wire::Attachment attachment;
   State state = State::preparing;
@@ -33,6 +36,7 @@ struct Endpoint {
   std::string netns_path;
   std::string pod_namespace, pod_name, pod_uid;
   bool stack_path = false;  // plugins behind ours work on its packets in the node's stack
+  Labels labels;            // as the cluster has them now, filled in for lists; the ledger does not keep them
 };
 
 [[nodiscard]] std::string_view to_string(State state);

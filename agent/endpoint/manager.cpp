@@ -41,12 +41,12 @@ Result<void> check_mac(const std::optional<Mac>& mac, wire::DeviceMode device) {
 
 }  // namespace
 
-Manager::Manager(const config::Options& options, wire::DeviceMode device, datapath::Datapath& datapath)
-    : Manager(options, device, datapath, make_host_link(options.sysctl_dir)) {}
+Manager::Manager(const config::Options& options, Devices devices, datapath::Datapath& datapath)
+    : Manager(options, devices, datapath, make_host_link(options.sysctl_dir)) {}
 
-Manager::Manager(const config::Options& options, wire::DeviceMode device, datapath::Datapath& datapath,
+Manager::Manager(const config::Options& options, Devices devices, datapath::Datapath& datapath,
                  std::unique_ptr<HostLink> host)
-    : options_(options), device_(device), datapath_(datapath), host_(std::move(host)), store_(options.run_dir) {
+    : options_(options), devices_(devices), datapath_(datapath), host_(std::move(host)), store_(options.run_dir) {
   for (const auto& prefix : options.pools) pools_.emplace_back(prefix);
 }
 
@@ -54,7 +54,8 @@ Manager::~Manager() = default;
 
 // `auto` is free to give a pod the device that all of its wishes can be had with.
 wire::DeviceMode Manager::device_for(const wire::PrepareRequest& request) const {
-  return request.bandwidth && options_.device == config::Device::automatic ? wire::DeviceMode::veth : device_;
+  if (request.device) return *request.device;
+  return request.bandwidth && options_.device == config::Device::automatic ? wire::DeviceMode::veth : devices_.usual;
 }
 
 Result<void> Manager::admit(const wire::PrepareRequest& request) const {
@@ -72,7 +73,13 @@ Result<void> Manager::admit(const wire::PrepareRequest& request) const {
   if (in_flight_.size() >= kMaxInFlight) {
     return fail(Code::exhausted, std::to_string(kMaxInFlight) + " ADDs and DELs are under way already");
   }
-  return check_mac(request.requested_mac, device_for(request));
+  const auto device = device_for(request);
+  if (device != wire::DeviceMode::veth && !devices_.netkit) {
+    return fail(Code::unsupported,
+                "device: this node's kernel has no netkit devices (Linux 6.7 and later with "
+                "CONFIG_NETKIT=y); the pod can ask for \"veth\"");
+  }
+  return check_mac(request.requested_mac, device);
 }
 
 ipam::Pool* Manager::pool_of(const Ip& address) {
@@ -144,6 +151,7 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
       .pod_name = request.pod_name,
       .pod_uid = request.pod_uid,
       .stack_path = request.stack_path,
+      .labels = {},
   };
   if (endpoint.device != wire::DeviceMode::netkit) {
     endpoint.pod_mac = request.requested_mac.value_or(Mac::derived(endpoint.host_ifname + "pod"));
@@ -238,7 +246,14 @@ bool Manager::addresses_left() const {
 
 std::vector<Endpoint> Manager::list() const {
   std::vector<Endpoint> all;
-  for (const auto& [attachment, endpoint] : endpoints_) all.push_back(endpoint);
+  for (const auto& [attachment, endpoint] : endpoints_) {
+    auto& each = all.emplace_back(endpoint);
+    const auto pod = pods_.find({endpoint.pod_namespace, endpoint.pod_name});
+    if (pod == pods_.end()) continue;
+    // One that is new under a name must not lend its labels to the one that is going.
+    const auto& [uids, labels] = pod->second;
+    if (uids.empty() || endpoint.pod_uid.empty() || uids.contains(endpoint.pod_uid)) each.labels = labels;
+  }
   return all;
 }
 

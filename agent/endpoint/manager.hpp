@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,18 @@
 
 namespace netkite::endpoint {
 
+// What pods of this node can get.
+struct Devices {
+  wire::DeviceMode usual = wire::DeviceMode::netkit;
+  bool netkit = true;  // the kernel has such devices
+};
+
 class Manager {
  public:
   // `datapath` outlives the manager. Every state change is written to <run_dir>/endpoints before it takes effect.
-  Manager(const config::Options& options, wire::DeviceMode device, datapath::Datapath& datapath);
+  Manager(const config::Options& options, Devices devices, datapath::Datapath& datapath);
   // With a stand-in for the kernel's side of the host ends.
-  Manager(const config::Options& options, wire::DeviceMode device, datapath::Datapath& datapath,
+  Manager(const config::Options& options, Devices devices, datapath::Datapath& datapath,
           std::unique_ptr<HostLink> host);
   ~Manager();
 
@@ -66,6 +73,18 @@ class Manager {
   // While `reason` is not empty ADD answers with it: unavailable, try again.
   void suspend(std::string reason) { suspended_ = std::move(reason); }
 
+  // What the cluster says of a pod, before or after its ADD.
+  struct PodKey {
+    std::string space, name;
+    auto operator<=>(const PodKey&) const = default;
+  };
+  struct PodFacts {
+    std::set<std::string> uids;  // as the runtime may call it; none: whatever it does
+    Labels labels;
+  };
+  void set_pod(PodKey key, PodFacts facts) { pods_.insert_or_assign(std::move(key), std::move(facts)); }
+  void forget_pod(const PodKey& key) { pods_.erase(key); }
+
   void set_view(const node::View& view) { view_ = view; }  // MTU and GSO sizes for new pods
   [[nodiscard]] std::vector<Endpoint> list() const;
   [[nodiscard]] std::size_t size() const { return endpoints_.size(); }
@@ -97,12 +116,13 @@ class Manager {
   void report(std::string line) { reports_.push_back(std::move(line)); }
 
   config::Options options_;
-  wire::DeviceMode device_;
+  Devices devices_;
   datapath::Datapath& datapath_;
   std::unique_ptr<HostLink> host_;
   Store store_;
   std::vector<ipam::Pool> pools_;
   std::map<wire::Attachment, Endpoint> endpoints_;
+  std::map<PodKey, PodFacts> pods_;
   std::map<wire::Attachment, datapath::ExpediteRcu> in_flight_;  // ADDs and DELs between their two phases
   node::View view_;
   std::string suspended_;

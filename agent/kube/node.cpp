@@ -12,13 +12,6 @@ namespace {
 constexpr std::string_view kNetworkUnavailable = "NetworkUnavailable";
 constexpr std::size_t kMaxAddresses = 64;  // looked at: the kubelet reports a handful
 
-// A member that is an object or list, or an empty one.
-Json member(const Json& object, const char* key) {
-  if (!object.is_object()) return {};
-  const auto found = object.find(key);
-  return found == object.end() ? Json() : *found;
-}
-
 Result<std::vector<Cidr>> ranges_of(const Json& spec) {
   auto texts = member(spec, "podCIDRs");
   if (!texts.is_array() || texts.empty()) {
@@ -50,7 +43,11 @@ Result<std::vector<Ip>> addresses_of(const Json& list) {
 }  // namespace
 
 Resource nodes() {
-  return {.path = "/api/v1/nodes",
+  return {.version = "v1",
+          .kind = "Node",
+          .path = "/api/v1/nodes",
+          .namespaced = false,
+          .selector = "",
           .fields = {"spec.podCIDR", "spec.podCIDRs", "spec.taints.key", "status.addresses.type",
                      "status.addresses.address", "status.conditions.type", "status.conditions.status"}};
 }

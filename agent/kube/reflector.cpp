@@ -36,6 +36,7 @@ Reflector::Reflector(asio::io_context& context, Source source, Resource resource
       events_(std::move(events)),
       pace_(pace),
       timer_(context),
+      heard_(Clock::now()),
       next_pause_(pace.first_pause) {
   resource_.fields.merge({"metadata.name", "metadata.namespace", "metadata.resourceVersion"});
 }
@@ -114,7 +115,8 @@ asio::awaitable<Result<void>> Reflector::list() {
         [&head](Json document) { head = std::move(document); });
     std::string query = "limit=" + std::to_string(pace_.page);
     if (!next.empty()) query += "&continue=" + percent_encoded(next);
-    if (next.empty() && !exact_) query += "&resourceVersion=0";
+    // With a selector the store would have to look at every object for us: rather something old, which the watch mends.
+    if (next.empty() && (!exact_ || !resource_.selector.empty())) query += "&resourceVersion=0";
     if (auto fetched = co_await fetch(std::move(query), page); !fetched) {
       if (page.status == kGone) exact_ = true;  // a page's token has expired
       co_return fetched;
@@ -126,6 +128,7 @@ asio::awaitable<Result<void>> Reflector::list() {
     version_ = next.empty() ? name_at(head, "resourceVersion") : "";
   } while (!next.empty());
   if (version_.empty()) co_return fail(Code::invalid, resource_.path + ": the list has no resourceVersion");
+  heard_ = Clock::now();
   settle();
   co_return Result<void>();
 }
@@ -167,6 +170,7 @@ asio::awaitable<Result<void>> Reflector::watch(bool initial) {
 
 asio::awaitable<Result<void>> Reflector::fetch(std::string query, Reading& reading) {
   // Not in place: GCC 12 destroys such a temporary twice in a coroutine.
+  if (!resource_.selector.empty()) query += "&" + resource_.selector;
   Request request{.target = resource_.path + "?" + std::move(query), .patch = {}, .body = {}};
   const auto status = co_await connection_->ask(
       std::move(request), [&reading](unsigned code, std::string_view piece) { return reading.take(code, piece); });
@@ -188,6 +192,8 @@ void Reflector::take_event(const Json& event, Reading& reading) {
   const auto object = event.find("object");
   if (object == event.end() || !object->is_object()) return reading.refuse("an event without an object");
   ++reading.events;
+  ++told_;
+  heard_ = Clock::now();
   if (type == "ERROR") {
     const auto code = object->find("code");
     reading.status = code != object->end() && code->is_number_unsigned() ? code->get<unsigned>() : 500;

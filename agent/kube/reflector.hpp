@@ -20,8 +20,11 @@
 namespace netkite::kube {
 
 struct Resource {
-  std::string path;  // "/api/v1/nodes"
-  Fields fields;     // of an object; metadata.name, namespace and resourceVersion come by themselves
+  std::string version, kind;  // "v1", "Node": how a manifest names it
+  std::string path;           // "/api/v1/nodes"
+  bool namespaced = false;
+  std::string selector;  // what the server leaves out: "fieldSelector=…", empty: nothing
+  Fields fields;         // of an object; metadata.name, namespace and resourceVersion come by themselves
 };
 
 // A key is "name", or "namespace/name". Objects hold the wanted fields alone and are not checked any further.
@@ -31,6 +34,13 @@ struct Events {
   std::function<void()> synced;  // all that the server has was told; comes again after each new start
   // Empty: the server is followed. Else why not; it is tried again, with pauses from half a second to half a minute.
   std::function<void(const std::string& trouble)> state;
+};
+
+// How a watch is doing, for metrics.
+struct Pulse {
+  std::size_t objects = 0;
+  std::uint64_t events = 0;                     // since the start; bookmarks too, which come about once a minute
+  std::chrono::steady_clock::time_point heard;  // the last of them, or a list: what is known is at most that old
 };
 
 struct Pace {
@@ -51,6 +61,7 @@ class Reflector {
   // To be spawned once; ends after stop(). The reflector must outlive it.
   [[nodiscard]] boost::asio::awaitable<void> run();
   void stop();
+  [[nodiscard]] Pulse pulse() const { return {.objects = known_.size(), .events = told_, .heard = heard_}; }
 
  private:
   [[nodiscard]] boost::asio::awaitable<Result<void>> session();
@@ -77,6 +88,8 @@ class Reflector {
   bool exact_ = false;                  // the server's cache may be older than what we had: ask its store
   bool streams_ = true;                 // the server may know sendInitialEvents
   std::set<std::string> known_, seen_;  // keys: all, and those of the sync under way
+  std::uint64_t told_ = 0;
+  std::chrono::steady_clock::time_point heard_;
   std::chrono::milliseconds next_pause_;
   bool absent_ = false;  // the last session found nobody
   bool stopped_ = false;

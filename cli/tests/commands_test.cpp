@@ -77,6 +77,7 @@ TEST(Commands, EndpointsFollowThePages) {
                   {"device", "netkit"},
                   {"host_ifname", "nk00"},
                   {"addresses", {"10.244.1.2", "fd00::2"}}};
+    if (offset == 1) endpoint["labels"] = {{"app", "web"}, {"tier", "front"}};
     if (offset == 2) endpoint["pod_name"] = "";
     Json reply{{"ok", true}, {"endpoints", {endpoint}}, {"total", 3}};
     if (offset < 2) reply["next"] = offset + 1;
@@ -85,6 +86,7 @@ TEST(Commands, EndpointsFollowThePages) {
   const auto table = run_cli({"endpoints"}, agent.path());
   EXPECT_EQ(table.status, 0) << table.err;
   EXPECT_THAT(squeezed(table.out), HasSubstr("1 shop/web-0 eth0 10.244.1.2, fd00::2 netkit nk00 ready\n"));
+  EXPECT_THAT(squeezed(table.out), HasSubstr("ready app=web, tier=front\n"));
   EXPECT_THAT(squeezed(table.out), HasSubstr("3 0123456789ab eth0"));  // no pod: the container
   const auto json = run_cli({"endpoints", "-o", "json"}, agent.path());
   EXPECT_EQ(Json::parse(json.out)["endpoints"].size(), 3U);

@@ -87,6 +87,27 @@ TEST(NetConf, PluginsBehindUsNeedTheStack) {
   }
 }
 
+TEST(NetConf, APodsAnnotationNamesItsDevice) {
+  constexpr const char* kAnnotations = "io.kubernetes.cri.pod-annotations";
+  json conf = minimal();
+  for (const char* silent : {"null", "{}", R"({"example.org/device": 7})", R"({"netkite.io/device": null})"}) {
+    conf["runtimeConfig"] = {{kAnnotations, json::parse(silent)}};
+    const auto got = read(conf);
+    ASSERT_TRUE(got) << silent;
+    EXPECT_FALSE(got->wishes.device) << silent;
+  }
+  conf["runtimeConfig"] = {{kAnnotations, {{"netkite.io/device", "netkit-l2"}, {"example.org/other", "x"}}}};
+  EXPECT_EQ(read(conf)->wishes.device, wire::DeviceMode::netkit_l2);
+  for (const auto& bad : {json("macvlan"), json(""), json(7), json::array()}) {
+    conf["runtimeConfig"] = {{kAnnotations, {{"netkite.io/device", bad}}}};
+    const auto refused = read(conf);
+    ASSERT_FALSE(refused) << bad;
+    EXPECT_THAT(refused.error().message, HasSubstr("annotation netkite.io/device"));
+  }
+  conf["runtimeConfig"] = {{kAnnotations, "veth"}};
+  EXPECT_FALSE(read(conf));
+}
+
 TEST(NetConf, DnsOfTheRuntimeOverridesKeyByKey) {
   json conf = minimal();
   conf["dns"] = {{"nameservers", {"10.0.0.1"}}, {"domain", "a.example"}, {"search", {"x.example"}}};

@@ -52,8 +52,9 @@ struct PrepareRequest {
   std::vector<Ip> requested_ips{};                     // the `ips` capability or args; empty: the agent chooses
   std::optional<Mac> requested_mac{};                  // refused (invalid) when the device mode is netkit (L3)
   std::string pod_namespace{}, pod_name{}, pod_uid{};  // CNI_ARGS K8S_POD_*, may be empty
-  bool stack_path = false;  // plugins behind us work on the pod's packets in the node's stack: no short cuts
-  bool bandwidth = false;   // one of them limits rates: the field's plugin for that knows veth devices only
+  bool stack_path = false;             // plugins behind us work on the pod's packets in the node's stack: no short cuts
+  bool bandwidth = false;              // one of them limits rates: the field's plugin for that knows veth devices only
+  std::optional<DeviceMode> device{};  // the pod's own wish; empty: as the node is configured
 };
 
 struct PrepareReply {

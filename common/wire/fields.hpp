@@ -33,6 +33,7 @@ void visit_fields(Visitor& visit, Is<PrepareRequest> auto& value) {
   visit("pod_uid", value.pod_uid);
   visit("stack_path", value.stack_path);
   visit("bandwidth", value.bandwidth);
+  visit("device", value.device);
 }
 
 template <typename Visitor>

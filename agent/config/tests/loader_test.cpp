@@ -45,6 +45,10 @@ TEST(Loader, KubernetesHasThePools) {
   EXPECT_THAT(message(R"({"kubernetes": {"enabled": true, "kubeconfig": "k"}})"), HasSubstr("kubernetes.kubeconfig"));
   EXPECT_THAT(message(R"({"kubernetes": {"enabled": true, "server": "192.0.2.1"}})"), HasSubstr("kubernetes.server"));
   EXPECT_THAT(message(R"({"kubernetes": {"enabled": false}})"), HasSubstr("pools: at least one"));
+  EXPECT_EQ(parse(R"({"kubernetes": {"enabled": true, "manifests": "/m"}})")->kubernetes.manifests, "/m");
+  EXPECT_THAT(message(R"({"kubernetes": {"enabled": true, "manifests": "m"}})"), HasSubstr("kubernetes.manifests"));
+  EXPECT_THAT(message(R"({"kubernetes": {"enabled": true, "manifests": "/m", "kubeconfig": "/k"}})"),
+              HasSubstr("kubernetes.kubeconfig: of no use"));
   EXPECT_THAT(message(R"({"kubernetes": {"enable": true}})"), HasSubstr("nearest known one is \"enabled\""));
 }
 

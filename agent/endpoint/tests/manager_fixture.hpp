@@ -29,8 +29,9 @@ class ManagerTest : public ::testing::Test {
   }
 
   // A new process with the same run_dir and the same kernel.
-  void restart(wire::DeviceMode device = wire::DeviceMode::netkit) {
-    manager = std::make_unique<Manager>(options, device, datapath, std::make_unique<FakeHostLink>(journal, links));
+  void restart(wire::DeviceMode device = wire::DeviceMode::netkit, bool netkit = true) {
+    manager = std::make_unique<Manager>(options, Devices{.usual = device, .netkit = netkit}, datapath,
+                                        std::make_unique<FakeHostLink>(journal, links));
     ASSERT_TRUE(manager->restore());
   }
 

@@ -233,6 +233,46 @@ TEST_F(ManagerTest, APodWithABandwidthGetsAVethWhereTheDeviceIsOurChoice) {
   EXPECT_EQ(manager->prepare(request, netns)->device, wire::DeviceMode::netkit) << "as configured";
 }
 
+TEST_F(ManagerTest, APodMayAskForItsDevice) {
+  wire::PrepareRequest request;
+  for (const auto device : {wire::DeviceMode::veth, wire::DeviceMode::netkit_l2, wire::DeviceMode::netkit}) {
+    request.attachment = pod(std::string(wire::to_string(device)));
+    request.device = device;
+    const auto reply = manager->prepare(request, netns);
+    ASSERT_TRUE(reply) << reply.error().message;
+    EXPECT_EQ(reply->device, device);
+  }
+  restart(wire::DeviceMode::veth, false);
+  request.attachment = pod("a");
+  const auto refused = manager->prepare(request, netns);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::unsupported);
+  EXPECT_THAT(refused.error().message, HasSubstr("no netkit devices"));
+  request.device = wire::DeviceMode::veth;
+  EXPECT_TRUE(manager->prepare(request, netns));
+}
+
+TEST_F(ManagerTest, APodHasTheLabelsThatTheClusterSaysOfIt) {
+  wire::PrepareRequest request;
+  request.attachment = pod("a");
+  request.pod_namespace = "shop";
+  request.pod_name = "web";
+  request.pod_uid = "u-1";
+  const auto tier = [this] {
+    const auto labels = manager->list().at(0).labels;
+    return labels.contains("tier") ? labels.at("tier") : "";
+  };
+  manager->set_pod({"shop", "web"}, {.uids = {"u-1"}, .labels = {{"tier", "front"}}});
+  ASSERT_TRUE(manager->prepare(request, netns));
+  EXPECT_EQ(tier(), "front") << "known before the ADD";
+  manager->set_pod({"shop", "web"}, {.uids = {"u-2"}, .labels = {{"tier", "back"}}});
+  EXPECT_EQ(tier(), "") << "those are its successor's";
+  manager->set_pod({"shop", "web"}, {.uids = {}, .labels = {{"tier", "any"}}});
+  EXPECT_EQ(tier(), "any");
+  manager->forget_pod({"shop", "web"});
+  EXPECT_EQ(tier(), "");
+}
+
 TEST_F(ManagerTest, NumbersAreUniqueAndUsedAgain) {
   for (const auto* id : {"a", "b", "c"}) add(pod(id));
   ASSERT_TRUE(manager->remove_end({.attachment = pod("b")}));

@@ -24,6 +24,7 @@ Result<void> patch_at(Server& server, boost::asio::io_context& context, const Re
   const auto run = [&]() -> boost::asio::awaitable<void> {
     outcome = co_await connection->open();
     if (outcome) outcome = co_await patch(*connection, request);
+    connection->close();
     server.stop();
   };
   boost::asio::co_spawn(context, run(), [](const std::exception_ptr& error) { EXPECT_FALSE(error); });

@@ -51,7 +51,13 @@ class ReflectorTest : public ::testing::Test {
     };
     using std::chrono::milliseconds;
     reflector = std::make_unique<Reflector>(
-        context, Source{.kubeconfig = file, .server = ""}, Resource{.path = "/api/v1/things", .fields = {"y.z"}},
+        context, Source{.kubeconfig = file, .server = ""},
+        Resource{.version = "v1",
+                 .kind = "Thing",
+                 .path = "/api/v1/things",
+                 .namespaced = false,
+                 .selector = selector,
+                 .fields = {"y.z"}},
         Events{.changed =
                    [&](const std::string& key, const Json& each) {
                      objects[key] = each;
@@ -72,6 +78,7 @@ class ReflectorTest : public ::testing::Test {
     return words;
   }
 
+  std::string selector;
   std::map<std::string, Json> objects;
   std::vector<std::string> targets;
   std::string head;
@@ -118,6 +125,27 @@ TEST_F(ReflectorTest, TakesTheInitialEventsWhereTheServerSendsThem) {
       [](const std::string& word) { return word == "+c"; });
   EXPECT_THAT(words, ElementsAre("+a", "+b", "ok", "synced", "-a", "ok", "+c"));
   EXPECT_THAT(targets[1], HasSubstr("&resourceVersion=5"));
+}
+
+TEST_F(ReflectorTest, ASelectorComesWithEveryRequestAndNeverReachesTheStore) {
+  selector = "fieldSelector=spec.nodeName%3Da";
+  int watches = 0;
+  run(
+      [&watches](const std::string& target) {
+        if (has(target, "sendInitialEvents")) return whole(422, kRefused);
+        // The version is too old: elsewhere the store itself would be asked then.
+        if (has(target, "watch=true") && ++watches == 1) {
+          return streamed(R"({"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old"}})", Then::close);
+        }
+        if (has(target, "watch=true")) return streamed(event("ADDED", object("d", "10")), Then::hang);
+        return whole(200, list(object("a", "1"), R"("resourceVersion":"7")"));
+      },
+      [](const std::string& word) { return word == "+d"; });
+  for (const auto& target : targets) {
+    EXPECT_THAT(target, HasSubstr("&" + selector));
+    EXPECT_TRUE(has(target, "watch=true") || has(target, "resourceVersion=0")) << target;
+  }
+  EXPECT_GE(watches, 2);
 }
 
 TEST_F(ReflectorTest, InitialEventsWithoutAnEndAreNotWaitedForForever) {

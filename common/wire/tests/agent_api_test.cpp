@@ -29,7 +29,8 @@ TEST(AgentApi, RequestsSurviveTheWire) {
                                .pod_name = "web-0",
                                .pod_uid = "u-1",
                                .stack_path = true,
-                               .bandwidth = true};
+                               .bandwidth = true,
+                               .device = DeviceMode::veth};
   const auto back = round_trip(prepare);
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(back->attachment, prepare.attachment);
@@ -41,6 +42,7 @@ TEST(AgentApi, RequestsSurviveTheWire) {
   EXPECT_EQ(back->pod_uid, prepare.pod_uid);
   EXPECT_TRUE(back->stack_path);
   EXPECT_TRUE(back->bandwidth);
+  EXPECT_EQ(back->device, DeviceMode::veth);
 
   const auto commit =
       round_trip(CommitRequest{.attachment = kAttachment, .host_ifindex = 7, .pod_ifindex = 4294967295});
