@@ -4,7 +4,7 @@
 #
 #   bare_cluster              opens the laboratory: a control plane, and nodes a and b with the image and nothing of ours
 #   image_on NODE…            the agent's image, made from the build under test, as dev/image names it (which is what the
-#                             manifests name) and as $next_image
+#                             manifests name; from $first_build where a script sets it) and as $next_image
 #   manifest                  install.yaml, with the way to the API server: nothing here serves the cluster's own address
 #   install_netkite           by one kubectl command, and until every node has it and is Ready
 #   delete_echo               the Deployment of echo_deployment, and until its pods are gone
@@ -28,9 +28,10 @@ bare_cluster() {
 close_cluster() { lower_rcu_of a b; clear_cgroups netkite-k8s; }
 
 image_on() {
-  local node name
+  local node name build=${first_build:-$(lab_build)}
   for name in '' "$next_image"; do
-    "$root/dev/image" --build "$(lab_build)" ${name:+--name "$name"} "$lab/netkite.tar" || fail "no image"
+    [ -z "$name" ] || build=$(lab_build)
+    "$root/dev/image" --build "$build" ${name:+--name "$name"} "$lab/netkite.tar" || fail "no image"
     for node in "$@"; do
       c "$node" images import "$lab/netkite.tar" >> "$lab/$node/import.log" 2>&1 || fail "import: $(cat "$lab/$node/import.log")"
     done
@@ -38,7 +39,7 @@ image_on() {
 }
 
 manifest() {
-  local enabled='"kubernetes": { "enabled": true'
+  local enabled='"enabled": true'
   grep -qF "$enabled" "$root/deploy/kubernetes/install.yaml" || fail "install.yaml does not have $enabled"
   sed "s|$enabled|&, \"server\": \"https://$(lab_ip control 4):6443\"|" "$root/deploy/kubernetes/install.yaml"
 }

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The DaemonSet is brought to another image, node by node, under numbered datagrams and TCP streams between pods of two
-# nodes and between a node and a pod: no datagram is lost, no stream breaks, and no pod is touched.
+# The DaemonSet is brought from the former commit's image to this one's, node by node, under numbered datagrams and TCP
+# streams between pods of two nodes and between a node and a pod: no datagram is lost, no stream breaks, no pod is touched.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/control.bash"
 . "$(dirname "$0")/kubelet.bash"
 . "$(dirname "$0")/daemonset.bash"
+first_build=${NETKITE_FORMER:-}   # of the commit before; dev/test makes it
+note "from ${first_build:-this build} to this build"
 rate=2000 seconds=240   # at most: the senders are told when it is over
 bare_cluster
 install_netkite

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The chart: the manifests are made of it, its values reach the agents, and it takes Netkite off the nodes again.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/control.bash"
+. "$(dirname "$0")/kubelet.bash"
+. "$(dirname "$0")/daemonset.bash"
+"$root/dev/manifests" --check || fail "install.yaml or uninstall.yaml is not what the chart says"
+bare_cluster
+for node in a b; do node_world "$node" | sort > "$lab/before-$node"; done
+chart() {
+  "$root/dev/manifests" --print "config.kubernetes.server=https://$(lab_ip control 4):6443" config.routing=overlay \
+    config.http_port=9999 "$@" | kubectl apply -f - || fail "the chart is refused"
+  rolled_out || fail "the DaemonSet does not get ready: $(why_not)"
+}
+
+chart
+eventually 60 '[ "$(ready_nodes)" = 2 ]' || fail "the nodes are not Ready: $(kubectl get nodes)"
+equal "routing" overlay "$(netkite_on a status | jq -r .routing)"
+echo_deployment 2 | kubectl create -f - > /dev/null
+eventually 60 '[ "$(ready_pods app=echo)" = 2 ]' || fail "pods are not Ready: $(kubectl describe pods | tail -20)"
+
+note "an upgrade by other values"
+chart config.routing=native resources='{limits: {memory: 200Mi}}'
+equal "routing" native "$(netkite_on a status | jq -r .routing)"
+equal "the agents' limit" 200Mi "$(in_system get daemonset netkite -o json | jq -r '.spec.template.spec.containers[0].resources.limits.memory')"
+
+note "taken off the nodes"
+delete_echo
+chart uninstall=true
+for node in a b; do
+  eventually 10 'cmp -s "$lab/before-$node" <(node_world "$node" | sort)' || true
+  diff "$lab/before-$node" <(node_world "$node" | sort) || fail "something is left on node $node (above: < before, > now)"
+done
