@@ -110,6 +110,9 @@ failSwapOn: false
 enforceNodeAllocatable: []
 evictionHard: {memory.available: 0%, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}
 makeIPTablesUtilChains: false
+maxPods: 250
+kubeAPIQPS: 50
+kubeAPIBurst: 100
 featureGates: {IPv6DualStack: true}
 authentication: {anonymous: {enabled: false}, webhook: {enabled: false}, x509: {clientCAFile: $lab/kube/ca.crt}}
 authorization: {mode: AlwaysAllow}
