@@ -5,6 +5,8 @@
 #   control_up                      certificates, etcd, the API server, the rights of the agent
 #   api_up / api_down               the API server alone
 #   kubectl …                       as the cluster's administrator
+#   in_bulk FILE…                   requests (JSON, one a line: method, path, body, and type if it is a patch), each file over a connection
+#                                   of its own; all of them must succeed
 #   kubeconfig FILE USER [GROUP]    a kubeconfig for somebody
 #   node_object NAME NUMBER [RANGES] [ADDRESSES]    a Node as a kubelet and the controller manager would make it (JSON)
 #   kube_agent NODE [JQ-FILTER]     start a node's agent, which knows nothing but the cluster
@@ -14,11 +16,32 @@ kube_bin=$cache/lab/kubernetes-bin kube_packages=$cache/lab/kubernetes/usr/bin
 
 kubectl() { lab_in control "$kube_packages/kubectl" --kubeconfig "$lab/kube/admin.conf" "$@"; }
 
-# A certificate by the cluster's authority: <name> <subject> [alternative names]
+# A connection to the API server, as the administrator: HTTP on standard input and output.
+api_line() {
+  lab_in control openssl s_client -quiet -verify_return_error -CAfile "$lab/kube/ca.crt" -cert "$lab/kube/admin.conf.crt" \
+    -key "$lab/kube/admin.conf.key" -connect "$(lab_ip control 4):6443" 2> /dev/null
+}
+in_bulk() {
+  local file line lines=()
+  for file in "$@"; do
+    {
+      jq -j '(.body | tojson) as $body | "\(.method) \(.path) HTTP/1.1\r\nHost: lab\r\nContent-Type: \(.type // "application/json")\r\nContent-Length: \($body |
+        utf8bytelength)\r\n\r\n\($body)"' "$file"
+      printf 'GET /healthz HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n'
+    } | api_line > "$file.answers" &
+    lines+=($!)
+  done
+  for line in "${lines[@]}"; do wait "$line" || fail "a connection ended: $(tail -qn 2 "${@/%/.answers}")"; done
+  for file in "$@"; do
+    equal "answers to ${file##*/}, the last question being after the server's health" $(($(wc -l < "$file") + 1)) "$(grep -ac '^HTTP/1.1 20' "$file.answers")"
+  done
+}
+
+# A certificate by the cluster's authority: <name> <subject> [alternative names] [days]
 certificate() {
   local name=$lab/kube/$1
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$name.key" -out "$name.csr" -subj "$2" 2> /dev/null
-  openssl x509 -req -in "$name.csr" -CA "$lab/kube/ca.crt" -CAkey "$lab/kube/ca.key" -CAcreateserial -days 2 -out "$name.crt" \
+  openssl x509 -req -in "$name.csr" -CA "$lab/kube/ca.crt" -CAkey "$lab/kube/ca.key" -CAcreateserial -days "${4:-2}" -out "$name.crt" \
     -extfile <(printf 'extendedKeyUsage=serverAuth,clientAuth\n%s' "${3:+subjectAltName=$3}") 2> /dev/null
 }
 
