@@ -8,8 +8,8 @@
 #   on NODE command…            run in both namespaces of the node
 #   ready_nodes                 how many are Ready; ready_pods LABEL: of the pods with a label
 #   pods_of LABEL               those pods (JSON)
-#   echo_deployment COUNT       a Deployment of that many pods, labelled app=echo, which answer pings and HTTP and are probed in each of
-#                               the kubelet's ways (YAML)
+#   echo_container PORT         a container that answers HTTP with "ok" and is probed in each of the kubelet's ways (YAML)
+#   echo_deployment COUNT       a Deployment of that many pods of it, labelled app=echo, on port 8080 (YAML)
 #   everybody_reaches ADDRESS…  every pod of it reaches each address; prints how many pings were answered
 #
 # One image serves as sandbox and as pod: a static busybox.
@@ -57,7 +57,7 @@ make_image() {
   mkdir -p "$dir"/root/{bin,proc,sys,dev,etc,tmp}
   cp "$(command -v busybox)" "$dir/root/bin/busybox"
   local applet
-  for applet in sh sleep ping wget httpd cat ip; do ln -s busybox "$dir/root/bin/$applet"; done
+  for applet in sh sleep ping wget httpd cat ip timeout; do ln -s busybox "$dir/root/bin/$applet"; done
   tar -C "$dir/root" -cf "$dir/layer.tar" .
   jq -n --arg layer "sha256:$(sha256sum "$dir/layer.tar" | cut -d ' ' -f 1)" '{architecture: "amd64", os: "linux",
     config: {Entrypoint: ["/bin/sleep", "infinity"]}, rootfs: {type: "layers", diff_ids: [$layer]}}' > "$dir/config.json"
@@ -147,6 +147,12 @@ ready_nodes() { kubectl get nodes -o json 2> /dev/null | count_ready; }
 pods_of() { kubectl get pods -l "$1" -o json; }
 ready_pods() { pods_of "$1" | count_ready; }
 
+echo_container() {
+  echo "{name: echo, image: '$image', imagePullPolicy: Never,
+    command: [/bin/sh, -c, 'echo ok > /tmp/index.html; exec httpd -f -p $1 -h /tmp'],
+    startupProbe: {exec: {command: [/bin/cat, /tmp/index.html]}, periodSeconds: 1},
+    readinessProbe: {httpGet: {port: $1}, periodSeconds: 2}, livenessProbe: {tcpSocket: {port: $1}, periodSeconds: 5}}"
+}
 echo_deployment() {
   cat <<YAML
 apiVersion: apps/v1
@@ -160,14 +166,7 @@ spec:
     spec:
       terminationGracePeriodSeconds: 1
       automountServiceAccountToken: false
-      containers:
-      - name: echo
-        image: "$image"
-        imagePullPolicy: Never
-        command: [/bin/sh, -c, "echo ok > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
-        startupProbe: {exec: {command: [/bin/cat, /tmp/index.html]}, periodSeconds: 1}
-        readinessProbe: {httpGet: {port: 8080}, periodSeconds: 2}
-        livenessProbe: {tcpSocket: {port: 8080}, periodSeconds: 5}
+      containers: [$(echo_container 8080)]
 YAML
 }
 
