@@ -6,7 +6,7 @@
 . "$(dirname "$0")/control.bash"
 . "$(dirname "$0")/kubelet.bash"
 command -v containerd ctr runc busybox > /dev/null || skip "no containerd, ctr, runc or busybox: dev/setup lab installs them"
-pods=${PODS:-10} kills=${KILLS:-4}
+pods=${PODS:-6} kills=${KILLS:-4}
 open_lab
 at_close='clear_cgroups netkite-k8s'
 nodes a b control
@@ -76,12 +76,12 @@ started_again containerd containerd_up a
 note "the agent is killed $kills times, at other moments of ADDs and DELs each time"
 for ((i = 0; i < kills; i++)); do
   mapfile -t names < <(on_a)
-  kubectl delete pod "${names[@]:0:3}" --wait=false > /dev/null
+  kubectl delete pod "${names[@]:0:2}" --wait=false > /dev/null
   sleep "$(awk -v i="$i" 'BEGIN { print i * 0.4 }')"
   lab_agent_stop a KILL
-  kubectl delete pod "${names[3]}" --wait=false > /dev/null
+  kubectl delete pod "${names[2]}" --wait=false > /dev/null
   kube_agent a
-  eventually 90 '[ "$(on_a | wc -l)" -ge 4 ]' || fail "too few pods are Ready on node a: $(kubectl get pods -o wide)"
+  eventually 90 '[ "$(on_a | wc -l)" -ge 3 ]' || fail "too few pods are Ready on node a: $(kubectl get pods -o wide)"
 done
 settled "the agent killed"
 note "$(kubectl get events -o json | jq '[.items[] | select(.reason == "FailedCreatePodSandBox")] | map(.count) | add // 0') ADDs were tried again"
