@@ -25,6 +25,7 @@ namespace asio = boost::asio;
 // Changes come in swarms: one look at the kernel answers all of them.
 constexpr auto kUplinkDebounce = std::chrono::milliseconds(50);
 constexpr auto kRetry = std::chrono::seconds(10);
+constexpr unsigned kMostRests = 15;
 
 // For coroutines that live as long as the agent.
 auto report_end(std::string_view what) {
@@ -179,14 +180,28 @@ asio::awaitable<void> Agent::follow_changes() {
   }
 }
 
+// What trying does not mend is tried more and more seldom: in a large cluster some object is always wrong. Whatever
+// changes on the node or in the cluster is followed at once all the same.
 asio::awaitable<void> Agent::retry() {
+  std::vector<std::string> unmended;
+  unsigned rest = 0;   // how often the timer ends without a try
+  unsigned rests = 0;  // the same after the next one that mends nothing
   for (;;) {
     retry_timer_.expires_after(kRetry);
     const auto [cancelled] = co_await retry_timer_.async_wait(kToken);
     if (cancelled) co_return;
-    if (!problems_.empty()) cluster_ ? follow_cluster() : reconcile();
     // Bursts of pods leave holes in the heap.
     trim_memory();
+    if (problems_ != unmended) rest = rests = 0;
+    if (problems_.empty()) continue;
+    if (rest > 0) {
+      --rest;
+      continue;
+    }
+    cluster_ ? follow_cluster() : reconcile();
+    unmended = problems_;
+    rest = rests;
+    rests = std::min(2 * rests + 1, kMostRests);
   }
 }
 

@@ -17,7 +17,7 @@ jq -nc --argjson count "$count" '("x" * 2000) as $long | range(1; $count + 1) | 
   {method: "POST", path: "/api/v1/nodes", body: {
   apiVersion: "v1", kind: "Node", metadata: {name: "n\(.)", labels: {zone: "z\($low)"}, annotations: {$long}},
   spec: {podCIDR: "10.\(128 + $high).\($low).0/24", podCIDRs: ["10.\(128 + $high).\($low).0/24", "fd99:\(.)::/64"]},
-  status: {addresses: [{type: "InternalIP", address: "10.\(64 + $high).\($low).1"}, {type: "InternalIP", address: "2001:db8:9::\(.)"}],
+  status: {addresses: [{type: "InternalIP", address: "172.\(16 + $high).\($low).1"}, {type: "InternalIP", address: "2001:db8:9::\(.)"}],
     images: [range(20) | {names: ["image-\(.)"], sizeBytes: .}]}}}' > "$lab/nodes"
 in_bulk "$lab/nodes"
 jq -nc --argjson count "$count" --argjson pods "$pods" '("x" * 500) as $long | range($pods) | "p\(.)" as $name | (. % $count + 1) as $node |
