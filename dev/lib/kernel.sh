@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Kernels from Debian's source and our series, below $cache/kernel/<series>. Source it after common.sh.
 #
+#   kernel_series                   those of kernel-patches/, the newest last
 #   kernel_fetch SERIES             Debian's source, unpacked: pristine/, never written to
 #   kernel_build SERIES FLAVOUR     compiles what is not there yet; prints a folder for dev/vm --kernel
 #   kernel_check SERIES             every patch: applies, compiles without a warning, passes checkpatch
@@ -10,7 +11,10 @@
 
 patches=$root/kernel-patches
 export CCACHE_DIR=${CCACHE_DIR:-$cache/ccache-kernel}
+export CCACHE_NOHASHDIR=yes   # debug information names the folder: one tree's objects are good for the next
 jobs=${NETKITE_JOBS:-$(nproc)}
+
+kernel_series() { (cd "$patches" && printf '%s\n' linux-* | sed 's/^linux-//' | sort -V); }
 
 kernel_fetch() {
   [ -e "$patches/linux-$1/series" ] || die "no series for $1: kernel-patches/ has $(cd "$patches" && echo linux-*)"
@@ -20,19 +24,27 @@ kernel_fetch() {
 kernel_folder() { echo "$cache/kernel/$1"; }
 series_patches() { sed 's/#.*//; /^[[:space:]]*$/d' "$patches/linux-$1/series"; }
 
-# "check" is for compiling single objects: what only costs time there is left out.
+# "check" is for compiling single objects: what only costs time there is left out. What a series calls otherwise comes last
+# and counts.
 kernel_configs() {
+  local series=$1 flavour=$2
   echo "$patches/config/lab.config"
-  [ "$1" = check ] || echo "$patches/config/trace.config"
-  [[ $1 != *-debug ]] || echo "$patches/config/debug.config"
+  [ "$flavour" = check ] || echo "$patches/config/trace.config"
+  [[ $flavour != *-debug ]] || echo "$patches/config/debug.config"
+  [ ! -e "$patches/linux-$series/config" ] || echo "$patches/linux-$series/config"
+}
+
+# Its lines, the last one of each option.
+kernel_options() {
+  awk -F = '/^CONFIG_/ { line[$1] = $0 } END { for (option in line) print line[option] }' $(kernel_configs "$@") | sort
 }
 
 kernel_key() {
-  local series=$1 flavour=$2 patch config
+  local series=$1 flavour=$2 patch
   {
     cat "$(kernel_folder "$series")/version"
     gcc --version | head -1
-    for config in $(kernel_configs "$flavour"); do cat "$config"; done
+    kernel_options "$series" "$flavour"
     if [[ $flavour = patched* ]]; then
       # Their messages do not matter.
       for patch in $(series_patches "$series"); do sed '1,/^---$/d; /^index /d' "$patches/linux-$series/$patch"; done
@@ -61,20 +73,17 @@ kernel_make() {
 
 # The configuration, and that the kernel took every line of it.
 configure() {
-  local tree=$1 flavour=$2 config line lost=
+  local series=$1 tree=$2 flavour=$3 line lost=
   kernel_make "$tree" allnoconfig > /dev/null
-  for config in $(kernel_configs "$flavour"); do
-    (cd "$tree" && scripts/kconfig/merge_config.sh -m -O build build/.config "$config") > /dev/null
-  done
+  kernel_options "$series" "$flavour" > "$tree/build/options"
+  (cd "$tree" && scripts/kconfig/merge_config.sh -m -O build build/.config build/options) > /dev/null
   kernel_make "$tree" olddefconfig
-  for config in $(kernel_configs "$flavour"); do
-    while IFS= read -r line; do
-      case $line in
-        CONFIG_*=n) ! grep -q "^${line%n}" "$tree/build/.config" || lost+=" $line" ;;
-        CONFIG_*) grep -qxF -- "$line" "$tree/build/.config" || lost+=" $line" ;;
-      esac
-    done < "$config"
-  done
+  while IFS= read -r line; do
+    case $line in
+      *=n) ! grep -q "^${line%n}" "$tree/build/.config" || lost+=" $line" ;;
+      *) grep -qxF -- "$line" "$tree/build/.config" || lost+=" $line" ;;
+    esac
+  done < "$tree/build/options"
   [ -z "$lost" ] || die "the kernel's configuration does not take:$lost"
 }
 
@@ -92,7 +101,7 @@ kernel_build() {
         apply_patch "$tree" "$patches/linux-$series/$patch" >&2 || die "$patch does not apply"
       done
     fi
-    configure "$tree" "$flavour" >&2
+    configure "$series" "$tree" "$flavour" >&2
     # The name says what runs; the folders of dev/vm are looked up by it.
     release=$(kernel_make "$tree" kernelversion)-netkite-$flavour
     "$tree/scripts/config" --file "$tree/build/.config" --set-str LOCALVERSION "-netkite-$flavour"
@@ -124,16 +133,16 @@ kernel_check() {
   objects=$(series_objects "$series")
   log=$(kernel_folder "$series")/check.log
   make_tree "$series" "$tree"
-  configure "$tree" check
+  configure "$series" "$tree" check
   kernel_make "$tree" KCFLAGS=-Werror $objects > "$log" 2>&1 || { tail -20 "$log" >&2; die "the unpatched source does not compile"; }
   for patch in $(series_patches "$series"); do
     if ! apply_patch "$tree" "$patches/linux-$series/$patch"; then
-      echo "FAIL $patch: does not apply"
+      echo "FAIL $series/$patch: does not apply"
       problems=1
       break
     fi
     if ! kernel_make "$tree" KCFLAGS=-Werror $objects > "$log" 2>&1; then
-      echo "FAIL $patch: does not compile without a warning"
+      echo "FAIL $series/$patch: does not compile without a warning"
       tail -20 "$log" | sed 's/^/    | /'
       problems=1
     fi
@@ -141,11 +150,11 @@ kernel_check() {
     if ! "$tree/scripts/checkpatch.pl" --strict --no-summary --show-types --root="$tree" \
       $(sed -n 's/^# checkpatch \([A-Z_]*\): .*/--ignore \1/p' "$patches/linux-$series/series") \
       "$patches/linux-$series/$patch" > "$log" 2>&1; then
-      echo "FAIL $patch: checkpatch --strict"
+      echo "FAIL $series/$patch: checkpatch --strict"
       sed 's/^/    | /' "$log"
       problems=1
     fi
-    [ "$problems" = 1 ] || echo "PASS $patch"
+    [ "$problems" = 1 ] || echo "PASS $series/$patch"
   done
   rm -rf "$tree"
   return "$problems"
