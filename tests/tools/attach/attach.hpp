@@ -5,5 +5,6 @@ namespace netkite::tools {
 
 void bench();                            // prints the figures
 [[nodiscard]] bool stress(int seconds);  // whether all held; prints what was done
+[[nodiscard]] bool faults();             // the same; only on a kernel that injects faults
 
 }  // namespace netkite::tools

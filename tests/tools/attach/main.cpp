@@ -3,8 +3,8 @@
 //
 //   nk-attach bench              one line a figure: name, tab, milliseconds
 //   nk-attach stress SECONDS     attach, detach, update, device and namespace churn under traffic; 1 when a program
-//   that
-//                                is gone still runs or a link names a device that is gone
+//                                that is gone still runs or a link names a device that is gone
+//   nk-attach faults             every allocation of these fails once; 1 when something is left of a call that failed
 #include <sched.h>
 
 #include <cstdio>
@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (verb == "stress" && argc == 3) return stress(std::atoi(argv[2])) ? 0 : 1;
-  std::fprintf(stderr, "usage: nk-attach bench | stress SECONDS\n");
+  if (verb == "faults" && argc == 2) return faults() ? 0 : 1;
+  std::fprintf(stderr, "usage: nk-attach bench | stress SECONDS | faults\n");
   return 2;
 }
