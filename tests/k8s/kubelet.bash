@@ -5,6 +5,7 @@
 #   controllers_up              kube-controller-manager (it gives podCIDRs) and kube-scheduler
 #   node_up NODE                agent, conflist, containerd, kubelet
 #   bare_node NODE              containerd and kubelet, with the folders that a node has, and nothing of ours
+#   two_nodes                   opens the laboratory: a control plane, and nodes a and b, made so and Ready
 #   on NODE command…            run in both namespaces of the node
 #   ready_nodes                 how many are Ready; ready_pods LABEL: of the pods with a label
 #   pods_of LABEL               those pods (JSON)
@@ -131,6 +132,18 @@ node_up() {
   jq '.cniVersion = "1.0.0"' "$lab/$node/net.conflist" > "$lab/$node/net.d/10-netkite.conflist"
   containerd_up "$node"
   kubelet_up "$node"
+}
+
+two_nodes() {
+  command -v containerd ctr runc busybox > /dev/null || skip "no containerd, ctr, runc or busybox: dev/setup lab installs them"
+  open_lab
+  at_close='clear_cgroups netkite-k8s'
+  nodes a b control
+  control_up
+  controllers_up
+  node_up a
+  node_up b
+  eventually 60 '[ "$(ready_nodes)" = 2 ]' || fail "the nodes are not Ready: $(kubectl get nodes) $(tail -5 "$lab/a/kubelet.log")"
 }
 
 bare_node() {

@@ -5,16 +5,8 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/control.bash"
 . "$(dirname "$0")/kubelet.bash"
-command -v containerd ctr runc busybox > /dev/null || skip "no containerd, ctr, runc or busybox: dev/setup lab installs them"
 pods=4
-open_lab
-at_close='clear_cgroups netkite-k8s'
-nodes a b control
-control_up
-controllers_up
-node_up a
-node_up b
-eventually 60 '[ "$(ready_nodes)" = 2 ]' || fail "the nodes are not Ready: $(kubectl get nodes) $(tail -5 "$lab/a/kubelet.log")"
+two_nodes
 eventually 30 'kubectl get serviceaccount default > /dev/null 2>&1' || fail "no service account for pods: $(tail -5 "$lab/kube/controllers.log")"
 
 # pod NAME NODE PORT [MORE]: one container of echo_container, labelled app=single; MORE is a line of its spec
