@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Another way of routing is a restart away: pods keep their addresses and their devices, and nothing of the former way is
-# left. The overlay goes on while its agent is away, and closes when its programs are gone.
+# left. The overlay goes on while its agent is away, and lets nobody new in when its programs are gone.
 # devices: netkit veth
 . "$(dirname "$0")/../lib.sh"
 usual_lab
@@ -59,11 +59,12 @@ back() { [ "$(device)" = 1 ] && [ "$(ctl a status | jq -c .problems)" = '[]' ]; 
 until_true 15 back || fail "the device is not made again: $(ctl a status | jq -c .problems)"
 everybody
 
-note "without its programs it carries nothing, and the next start puts them back"
+note "without its programs it lets nobody in, and the next start puts them back"
 lab_agent_stop a KILL
 rm "$lab"/bpf/a/links/nk-overlay:*
-silent a1 b1
-silent b1 a1
+# A pair that was not decided about before: what was, the uplink's program remembers and checks.
+silent a2 b1
+silent b1 a2
 silent a b1
 agent a "$overlay"
 everybody
