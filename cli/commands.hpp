@@ -19,6 +19,7 @@ namespace netkite::cli {
 
 [[nodiscard]] Result<void> show_status(Agent& agent, Output output, std::ostream& out);
 [[nodiscard]] Result<void> show_endpoints(Agent& agent, Output output, std::ostream& out);
+[[nodiscard]] Result<void> show_services(Agent& agent, Output output, std::ostream& out);
 [[nodiscard]] Result<void> show_drops(Agent& agent, Output output, std::ostream& out);
 [[nodiscard]] Result<void> list_denied(Agent& agent, Output output, std::ostream& out);
 

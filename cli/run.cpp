@@ -21,6 +21,7 @@ Result<void> ask_agent(const Arguments& arguments, const std::vector<Cidr>& pref
   const auto& command = arguments.command;
   if (command == "status") return show_status(*agent, arguments.output, out);
   if (command == "endpoints") return show_endpoints(*agent, arguments.output, out);
+  if (command == "services") return show_services(*agent, arguments.output, out);
   if (command == "drops") return show_drops(*agent, arguments.output, out);
   if (command == "monitor") return monitor_drops(*agent, arguments, out);
   if (command == "prefilter list") return list_denied(*agent, arguments.output, out);

@@ -104,8 +104,6 @@ Result<void> show_endpoints(Agent& agent, Output output, std::ostream& out) {
   for (auto& row : rows) {
     const std::string name = text(row, "pod_name");
     row["pod"] = name.empty() ? text(row, "container_id").substr(0, 12) : text(row, "pod_namespace") + "/" + name;
-  }
-  for (auto& row : rows) {
     Json labels = Json::array();
     const auto named = row.find("labels");
     if (named == row.end() || !named->is_object()) continue;
@@ -114,6 +112,35 @@ Result<void> show_endpoints(Agent& agent, Output output, std::ostream& out) {
   }
   print_list(out, rows, {"ID", "POD", "INTERFACE", "ADDRESSES", "DEVICE", "HOST", "STATE", "LABELS"},
              {"id", "pod", "ifname", "addresses", "device", "host_ifname", "state", "labels"});
+  return {};
+}
+
+Result<void> show_services(Agent& agent, Output output, std::ostream& out) {
+  const auto reply = fetch_all(agent, "services", "services");
+  if (!reply) return tl::make_unexpected(reply.error());
+  if (output == Output::json) {
+    print_json(out, *reply);
+    return {};
+  }
+  const auto place = [](const Json& row) {
+    const auto address = text(row, "address");
+    return (address.find(':') == std::string::npos ? address : "[" + address + "]") + ":" + text(row, "port");
+  };
+  auto rows = items(*reply, "services");
+  for (auto& row : rows) {
+    Json backends = Json::array();
+    for (const auto& backend : items(row, "backends")) {
+      const auto state = text(backend, "state");
+      backends.push_back(place(backend) + (state == "ready" ? "" : " (" + state + ")"));
+    }
+    if (const auto more = whole_number(row, "backends_total") - backends.size(); more > 0) {
+      backends.push_back("and " + std::to_string(more) + " more");
+    }
+    row["frontend"] = place(row) + "/" + text(row, "protocol");
+    row["type"] = text(row, "type") + (text(row, "held") == "true" ? "" : " (another service has it)");
+    row["backends"] = std::move(backends);
+  }
+  print_list(out, rows, {"SERVICE", "TYPE", "FRONTEND", "BACKENDS"}, {"service", "type", "frontend", "backends"});
   return {};
 }
 

@@ -44,6 +44,7 @@ const Handlers::Operation* Handlers::find(std::string_view name) {
       Operation{"prefilter_add", &Handlers::prefilter_add},
       Operation{"prefilter_del", &Handlers::prefilter_del},
       Operation{"prefilter_list", &Handlers::prefilter_list},
+      Operation{"services", &Handlers::services},
       Operation{"monitor", &Handlers::monitor},
   };
   const auto* const found = std::ranges::find(kOperations, name, &Operation::name);

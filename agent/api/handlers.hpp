@@ -17,6 +17,9 @@
 // "prefilter_add"  with {prefixes: ["203.0.113.0/24", ...]}: {added: N}; all or nothing
 // "prefilter_del"  the same: {removed: N}; not_found names the first prefix that is not denied
 // "prefilter_list" {prefixes: [{prefix, packets, bytes}], ...page}
+// "services"       {services: [{service, type, address, port, protocol, held, backends: [{address, port, state}],
+//                   backends_total}], ...page}: one for each frontend, with as many backends as fit; `held` is false
+//                  when another service has the address. not_found: services are not asked for
 // "monitor"        {}, and then one message for each refused packet, until the connection closes:
 //                  {"ok": true, "event": {time_ns, reason, hook, ifindex, endpoint_id, length, protocol, source,
 //                   destination, source_port, destination_port}}
@@ -41,6 +44,7 @@
 #include "agent/datapath/datapath.hpp"
 #include "agent/endpoint/manager.hpp"
 #include "agent/node/node.hpp"
+#include "agent/service/registry.hpp"
 #include "common/base/result.hpp"
 #include "common/base/unique_fd.hpp"
 #include "common/wire/agent_api.hpp"
@@ -65,7 +69,14 @@ struct NodeStatus {
     std::uint64_t events = 0;
     double lag_s = 0;  // what is known is at most that old
   };
-  std::vector<Watch> watches;  // of the API server
+  std::vector<Watch> watches;                   // of the API server
+  const service::Registry* services = nullptr;  // null: not asked for
+};
+
+// A service at one of its addresses.
+struct Frontend {
+  std::string service;
+  service::ListedFrontend listed;
 };
 
 // One connection: what it has begun and not finished.
@@ -73,6 +84,7 @@ struct Session {
   std::set<wire::Attachment> adding;                          // between prepare and commit
   std::set<wire::Attachment> removing;                        // between remove_begin and remove_end
   std::optional<std::vector<datapath::DeniedPrefix>> denied;  // snapshot behind pages of prefilter_list
+  std::optional<std::vector<Frontend>> frontends;             // the same of services
   bool monitoring = false;                                    // wants events from now on
 };
 
@@ -116,6 +128,7 @@ class Handlers {
   Reply prefilter_add(Session& session, const Request& request);
   Reply prefilter_del(Session& session, const Request& request);
   Reply prefilter_list(Session& session, const Request& request);
+  Reply services(Session& session, const Request& request);
   Reply monitor(Session& session, const Request& request);
 
   void log_reports();

@@ -12,7 +12,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kStatusProgramBytes = 16384;
-constexpr std::size_t kLabelBytes = 8192;  // of one pod: a reply has to have room for the rest
+constexpr std::size_t kMostBackends = 256;  // of one frontend, for the same reason
+constexpr std::size_t kLabelBytes = 8192;   // of one pod: a reply has to have room for the rest
 
 Json to_json(const datapath::MapReport& map) {
   Json json{{"name", map.name}, {"type", map.type}, {"max_entries", map.max_entries}, {"bytes", map.bytes}};
@@ -29,6 +30,24 @@ Json to_json(const datapath::ProgramReport& program) {
 
 Json to_json(const datapath::DeniedPrefix& denied) {
   return {{"prefix", denied.prefix.to_string()}, {"packets", denied.packets}, {"bytes", denied.bytes}};
+}
+
+Json to_json(const Frontend& each) {
+  const auto& frontend = each.listed.frontend;
+  Json backends = Json::array();
+  for (const auto& backend : each.listed.backends) {
+    if (backends.size() == kMostBackends) break;
+    backends.push_back(
+        {{"address", backend.address.to_string()}, {"port", backend.port}, {"state", to_string(backend.state)}});
+  }
+  return {{"service", each.service},
+          {"type", to_string(each.listed.kind)},
+          {"address", frontend.address.to_string()},
+          {"port", frontend.port},
+          {"protocol", kube::to_string(frontend.protocol)},
+          {"held", each.listed.held},
+          {"backends", std::move(backends)},
+          {"backends_total", each.listed.backends.size()}};
 }
 
 Json labels_of(const endpoint::Endpoint& endpoint) {
@@ -215,6 +234,25 @@ Handlers::Reply Handlers::prefilter_list(Session& session, const Request& reques
   auto reply =
       page_of("prefixes", *session.denied, *page, [](const datapath::DeniedPrefix& each) { return to_json(each); });
   if (!reply.contains("next")) session.denied.reset();
+  return reply;
+}
+
+Handlers::Reply Handlers::services(Session& session, const Request& request) {
+  const auto page = page_request(request.body);
+  if (!page) return tl::make_unexpected(page.error());
+  if (page->offset == 0 || !session.frontends) {
+    const auto* registry = status_().services;
+    if (registry == nullptr)
+      return fail(Code::not_found, "services.enabled is false: kube-proxy or nobody serves them");
+    session.frontends.emplace();
+    registry->list([&](const service::Listing& listing) {
+      for (const auto& each : listing.frontends) {
+        session.frontends->push_back({.service = listing.key, .listed = each});
+      }
+    });
+  }
+  auto reply = page_of("services", *session.frontends, *page, [](const Frontend& each) { return to_json(each); });
+  if (!reply.contains("next")) session.frontends.reset();
   return reply;
 }
 

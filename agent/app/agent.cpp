@@ -145,6 +145,10 @@ Result<void> Agent::serve() {
   asio::co_spawn(context_, retry(), report_end("the retry timer"));
   asio::co_spawn(context_, obey_signals(), report_end("signal handling"));
   if (!cluster_) return {};
+  if (options_.services.enabled) {
+    services_.emplace(context_, options_, *datapath_);
+    for (auto& subscription : services_->subscriptions()) cluster_->follow(std::move(subscription));
+  }
   for (auto& task : cluster_->tasks())
     asio::co_spawn(context_, std::move(task), report_end("the watch on the cluster"));
   return {};
@@ -242,6 +246,7 @@ void Agent::set_problems(std::vector<std::string> problems) {
   auto all = view_.problems;
   std::ranges::copy(problems_, std::back_inserter(all));
   std::ranges::copy(datapath_->problems(), std::back_inserter(all));
+  if (services_) std::ranges::copy(services_->problems(), std::back_inserter(all));
   for (const auto& line : all) {
     if (std::ranges::find(said_, line) == said_.end()) spdlog::warn("{}", line);
   }
@@ -291,6 +296,7 @@ Result<void> Agent::change_deny_list(const Reload& plan) {
 void Agent::stop() {
   notify_supervisor("STOPPING=1");
   if (cluster_) cluster_->stop();
+  if (services_) services_->stop();
   events_->stop();
   server_->stop();
   if (web_) web_->stop();
@@ -307,6 +313,7 @@ void Agent::log_reports() {
 api::NodeStatus Agent::status() const {
   auto problems = problems_;
   std::ranges::copy(datapath_->problems(), std::back_inserter(problems));
+  if (services_) std::ranges::copy(services_->problems(), std::back_inserter(problems));
   const auto uptime = std::chrono::steady_clock::now() - started_;
   return {
       .version = NETKITE_VERSION,
@@ -322,7 +329,8 @@ api::NodeStatus Agent::status() const {
       .uplinks_attached =
           uplinks_->has_all(view_.uplinks) && (!cluster_ || options_.peers.empty() || !view_.uplinks.empty()),
       .not_ready = not_ready(),
-      .watches = watches(),
+      .watches = cluster_ ? cluster_->watches() : std::vector<api::NodeStatus::Watch>(),
+      .services = services_ ? &services_->registry() : nullptr,
   };
 }
 

@@ -18,6 +18,7 @@
 #include "agent/api/web_server.hpp"
 #include "agent/app/cluster.hpp"
 #include "agent/app/reload.hpp"
+#include "agent/app/services.hpp"
 #include "agent/app/uplinks.hpp"
 #include "agent/config/options.hpp"
 #include "agent/datapath/datapath.hpp"
@@ -56,7 +57,6 @@ class Agent {
   [[nodiscard]] std::vector<std::string> take_over_cluster();
   [[nodiscard]] Result<void> take_over_pools();
   [[nodiscard]] std::string not_ready() const;
-  [[nodiscard]] std::vector<api::NodeStatus::Watch> watches() const;
 
   void set_problems(std::vector<std::string> problems);
   void reload();
@@ -89,6 +89,7 @@ class Agent {
   std::unique_ptr<api::Server> server_;
   std::unique_ptr<api::WebServer> web_;
   std::optional<Cluster> cluster_;
+  std::optional<Services> services_;
   boost::asio::signal_set signals_{context_};
   boost::asio::steady_timer retry_timer_{context_};
   std::optional<boost::asio::posix::stream_descriptor> changes_;

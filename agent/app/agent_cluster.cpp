@@ -21,14 +21,22 @@ std::string text_of(const std::vector<Cidr>& prefixes) {
 
 // Before anything else is built: a node whose API server is away goes on with what it has known.
 void Agent::recall_cluster() {
-  cluster_.emplace(
-      context_, options_,
-      Cluster::Listener{.changed = [this] { follow_cluster(); },
-                        .pod =
-                            [this](const kube::Pod& pod) {
-                              manager_->set_pod({pod.space, pod.name}, {.uids = pod.uids, .labels = pod.labels});
-                            },
-                        .pod_gone = [this](const kube::Pod& pod) { manager_->forget_pod({pod.space, pod.name}); }});
+  cluster_.emplace(context_, options_,
+                   Cluster::Listener{.changed = [this] { follow_cluster(); },
+                                     .own_node =
+                                         [this](const kube::Node& node) {
+                                           if (services_) services_->set_own_node(node);
+                                         },
+                                     .pod =
+                                         [this](const kube::Pod& pod) {
+                                           manager_->set_pod({pod.space, pod.name},
+                                                             {.uids = pod.uids, .labels = pod.labels});
+                                         },
+                                     .pod_gone =
+                                         [this](const std::string& key) {
+                                           const auto slash = key.find('/');
+                                           manager_->forget_pod({key.substr(0, slash), key.substr(slash + 1)});
+                                         }});
   const auto memory = cluster_->recall();
   if (!memory) {
     if (memory.error().code != Code::not_found) spdlog::warn("{}", memory.error().message);
@@ -44,16 +52,6 @@ std::string Agent::not_ready() const {
   if (!pools_wait_.empty()) return pools_wait_;
   const auto why = cluster_->problems();
   return "this node's podCIDRs are not known yet" + (why.empty() ? "" : ": " + why.front());
-}
-
-std::vector<api::NodeStatus::Watch> Agent::watches() const {
-  std::vector<api::NodeStatus::Watch> watches;
-  if (!cluster_) return watches;
-  for (auto& [resource, pulse] : cluster_->watches()) {
-    const std::chrono::duration<double> lag = std::chrono::steady_clock::now() - pulse.heard;
-    watches.push_back({.resource = resource, .objects = pulse.objects, .events = pulse.events, .lag_s = lag.count()});
-  }
-  return watches;
 }
 
 void Agent::follow_cluster() {

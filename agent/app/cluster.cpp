@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 
 namespace netkite::app {
 namespace {
@@ -11,36 +12,53 @@ namespace {
 // Nodes come in swarms, and what follows from a change costs the same for one as for all.
 constexpr auto kClusterDebounce = std::chrono::milliseconds(200);
 
-kube::Source source_of(const config::Options& options) {
-  return {.kubeconfig = options.kubernetes.kubeconfig, .server = options.kubernetes.server};
-}
+// "/api/v1/nodes" is "nodes"
+std::string name_of(const kube::Resource& resource) { return resource.path.substr(resource.path.rfind('/') + 1); }
 
 }  // namespace
 
 Cluster::Cluster(boost::asio::io_context& context, const config::Options& options, Listener listener)
-    : name_(options.node_name),
+    : context_(context),
+      name_(options.node_name),
       file_(options.run_dir + "/cluster.json"),
+      manifests_folder_(options.kubernetes.manifests),
+      source_{.kubeconfig = options.kubernetes.kubeconfig, .server = options.kubernetes.server},
       listener_(std::move(listener)),
       timer_(context),
       report_ready_(options.kubernetes.report_ready) {
-  if (const auto& folder = options.kubernetes.manifests; !folder.empty()) {
-    manifests_.emplace(context, folder,
-                       std::vector<kube::Subscription>{{.resource = kube::nodes(), .events = node_events()},
-                                                       {.resource = kube::pods_on(name_), .events = pod_events()}});
-    return;
+  if (manifests_folder_.empty()) {
+    announcer_.emplace(context, source_, name_, [this] { announce(); }, Announcer::Pauses());
   }
-  const auto source = source_of(options);
-  announcer_.emplace(context, source, name_, [this] { announce(); }, Announcer::Pauses());
-  nodes_watch_.emplace(context, source, kube::nodes(), node_events());
-  pods_watch_.emplace(context, source, kube::pods_on(name_), pod_events());
+  follow({.resource = kube::nodes(), .events = node_events()});
+  follow({.resource = kube::pods_on(name_), .events = pod_events()});
+  troubles_["nodes"] = "not asked yet";
+}
+
+void Cluster::follow(kube::Subscription subscription) {
+  subscription.events.state = [this, name = name_of(subscription.resource)](const std::string& trouble) {
+    auto& known = troubles_[name];
+    if (known == trouble) return;
+    known = trouble;
+    announce();
+  };
+  subscriptions_.push_back(std::move(subscription));
 }
 
 std::vector<boost::asio::awaitable<void>> Cluster::tasks() {
   std::vector<boost::asio::awaitable<void>> tasks;
-  if (manifests_) tasks.push_back(manifests_->run());
-  if (nodes_watch_) tasks.push_back(nodes_watch_->run());
-  if (pods_watch_) tasks.push_back(pods_watch_->run());
   if (announcer_) tasks.push_back(announcer_->run());
+  if (!manifests_folder_.empty()) {
+    manifests_.emplace(context_, manifests_folder_, std::move(subscriptions_));
+    tasks.push_back(manifests_->run());
+    return tasks;
+  }
+  for (auto& [resource, events] : subscriptions_) {
+    auto name = name_of(resource);
+    watches_.push_back({.name = std::move(name),
+                        .reflector = kube::Reflector(context_, source_, std::move(resource), std::move(events))});
+    tasks.push_back(watches_.back().reflector.run());
+  }
+  subscriptions_.clear();
   return tasks;
 }
 
@@ -57,9 +75,12 @@ kube::Events Cluster::node_events() {
       .synced =
           [this] {
             synced_ = true;
+            // An empty one says that this node has no object.
+            if (!nodes_.contains(name_))
+              listener_.own_node({.name = name_, .pod_ranges = {}, .addresses = {}, .zone = {}});
             announce();
           },
-      .state = [this](const std::string& trouble) { set_trouble(nodes_trouble_, trouble); },
+      .state = {},
   };
 }
 
@@ -69,17 +90,11 @@ kube::Events Cluster::pod_events() {
       .removed =
           [this](const std::string& key) {
             unreadable_.erase("pod " + key);
-            if (const auto gone = pods_.extract(key); !gone.empty()) listener_.pod_gone(gone.mapped());
+            listener_.pod_gone(key);
           },
       .synced = [] {},
-      .state = [this](const std::string& trouble) { set_trouble(pods_trouble_, trouble); },
+      .state = {},
   };
-}
-
-void Cluster::set_trouble(std::string& which, const std::string& trouble) {
-  if (which == trouble) return;
-  which = trouble;
-  announce();
 }
 
 void Cluster::take_node(const std::string& key, const kube::Json& object) {
@@ -95,6 +110,7 @@ void Cluster::take_node(const std::string& key, const kube::Json& object) {
   // Most changes are the kubelet's sign of life.
   if (known == *node && !was_unreadable) return;
   known = *std::move(node);
+  if (key == name_) listener_.own_node(known);
   announce();
 }
 
@@ -105,20 +121,20 @@ void Cluster::take_pod(const std::string& key, const kube::Json& object) {
     return announce();
   }
   if (unreadable_.erase("pod " + key) > 0) announce();
-  auto& known = pods_[key];
-  if (known == *pod) return;
-  known = *std::move(pod);
-  listener_.pod(known);
+  listener_.pod(*pod);
 }
 
 void Cluster::set_ready(bool ready) {
   if (announcer_) announcer_->set_ready(ready && synced_ && report_ready_);
 }
 
-std::vector<Cluster::Watch> Cluster::watches() const {
-  std::vector<Watch> watches;
-  if (nodes_watch_) watches.push_back({.resource = "nodes", .pulse = nodes_watch_->pulse()});
-  if (pods_watch_) watches.push_back({.resource = "pods", .pulse = pods_watch_->pulse()});
+std::vector<api::NodeStatus::Watch> Cluster::watches() const {
+  std::vector<api::NodeStatus::Watch> watches;
+  for (const auto& [name, reflector] : watches_) {
+    const auto pulse = reflector.pulse();
+    const std::chrono::duration<double> lag = std::chrono::steady_clock::now() - pulse.heard;
+    watches.push_back({.resource = name, .objects = pulse.objects, .events = pulse.events, .lag_s = lag.count()});
+  }
   return watches;
 }
 
@@ -136,16 +152,17 @@ void Cluster::stop() {
   stopped_ = true;
   timer_.cancel();
   if (announcer_) announcer_->stop();
-  if (nodes_watch_) nodes_watch_->stop();
-  if (pods_watch_) pods_watch_->stop();
+  for (auto& watch : watches_) watch.reflector.stop();
   if (manifests_) manifests_->stop();
 }
 
 std::vector<std::string> Cluster::problems() const {
   std::vector<std::string> lines;
-  if (!nodes_trouble_.empty()) lines.push_back("kubernetes: " + nodes_trouble_);
-  // What ails both is said once.
-  if (!pods_trouble_.empty() && pods_trouble_ != nodes_trouble_) lines.push_back("kubernetes: " + pods_trouble_);
+  // What ails all of them is said once.
+  std::set<std::string> troubles;
+  for (const auto& [resource, trouble] : troubles_) {
+    if (!trouble.empty() && troubles.insert(trouble).second) lines.push_back("kubernetes: " + trouble);
+  }
   if (announcer_ && !announcer_->trouble().empty()) lines.push_back("kubernetes: " + announcer_->trouble());
   for (const auto& [name, why] : unreadable_) lines.push_back("kubernetes: " + why);
   return lines;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cluster as this agent knows it: the Node objects and its own node's pods, followed while the API server is there
-// or in a folder of manifests. The nodes are kept in a file for the time when the server is not there.
+// The cluster as this agent knows it: the Node objects, its own node's pods and what others ask for, followed while the
+// API server is there or in a folder of manifests. The nodes are kept in a file for the time when it is not there.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "agent/api/handlers.hpp"
 #include "agent/app/announcer.hpp"
 #include "agent/app/membership.hpp"
 #include "agent/config/options.hpp"
@@ -31,9 +33,10 @@ class Cluster {
   };
 
   struct Listener {
-    std::function<void()> changed;  // nodes() or problems(), at most a few times a second
-    std::function<void(const kube::Pod&)> pod;
-    std::function<void(const kube::Pod&)> pod_gone;
+    std::function<void()> changed;                    // nodes() or problems(), at most a few times a second
+    std::function<void(const kube::Node&)> own_node;  // new, another one, or an empty one: it is not there
+    std::function<void(const kube::Pod&)> pod;        // new, another one, or the same again
+    std::function<void(const std::string& key)> pod_gone;
   };
   Cluster(boost::asio::io_context& context, const config::Options& options, Listener listener);
 
@@ -42,16 +45,14 @@ class Cluster {
   // `pools` are those in use, which a change of the Node object does not always change.
   [[nodiscard]] Result<void> remember(const std::vector<Cidr>& pools) const;
 
+  // Before tasks(). The resource's state is looked after here.
+  void follow(kube::Subscription subscription);
   // Each to be spawned once; they end after stop().
   [[nodiscard]] std::vector<boost::asio::awaitable<void>> tasks();
   void stop();
 
-  struct Watch {
-    std::string resource;  // "nodes"
-    kube::Pulse pulse;
-  };
   // Those on the API server.
-  [[nodiscard]] std::vector<Watch> watches() const;
+  [[nodiscard]] std::vector<api::NodeStatus::Watch> watches() const;
 
   // All nodes of the server, once it has named all of them.
   [[nodiscard]] bool synced() const { return synced_; }
@@ -66,19 +67,25 @@ class Cluster {
   [[nodiscard]] kube::Events pod_events();
   void take_node(const std::string& key, const kube::Json& object);
   void take_pod(const std::string& key, const kube::Json& object);
-  void set_trouble(std::string& which, const std::string& trouble);
   void announce();
 
-  std::string name_, file_;
+  struct Watch {
+    std::string name;  // "nodes"
+    kube::Reflector reflector;
+  };
+
+  boost::asio::io_context& context_;
+  std::string name_, file_, manifests_folder_;
+  kube::Source source_;
   Listener listener_;
   boost::asio::steady_timer timer_;
   bool announced_ = false, stopped_ = false, synced_ = false, report_ready_;
-  std::string nodes_trouble_ = "not asked yet", pods_trouble_;
+  std::map<std::string, std::string> troubles_;  // by resource: why it is not followed
   Nodes nodes_;
-  std::map<std::string, kube::Pod> pods_;
   std::map<std::string, std::string> unreadable_;  // by key: why
   std::optional<Announcer> announcer_;             // not with manifests
-  std::optional<kube::Reflector> nodes_watch_, pods_watch_;
+  std::vector<kube::Subscription> subscriptions_;  // until they are tasks
+  std::list<Watch> watches_;
   std::optional<kube::Manifests> manifests_;
 };
 

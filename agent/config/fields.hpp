@@ -114,6 +114,15 @@ void visit_fields(Visitor& visit, Is<Prefilter> auto& prefilter) {
 }
 
 template <typename Visitor>
+void visit_fields(Visitor& visit, Is<Services> auto& services) {
+  visit("enabled", services.enabled);
+  visit("cgroup", services.cgroup);
+  visit("external_ips", services.external_ips);
+  visit("max_frontends", services.max_frontends, Range{1, 1U << 20});
+  visit("max_backends", services.max_backends, Range{1, 1U << 22});
+}
+
+template <typename Visitor>
 void visit_fields(Visitor& visit, Is<Kubernetes> auto& kubernetes) {
   visit("enabled", kubernetes.enabled);
   visit("manifests", kubernetes.manifests);
@@ -142,6 +151,7 @@ void visit_fields(Visitor& visit, Is<Options> auto& options) {
   visit("masquerade", options.masquerade);
   visit("datapath", options.datapath);
   visit("prefilter", options.prefilter);
+  visit("services", options.services);
   visit("hooks", options.hooks);
   visit("http_port", options.http_port, Range{0, 65535});
 }

@@ -75,6 +75,15 @@ struct Kubernetes {
   bool report_ready = true;  // take the node's taint away and say NetworkUnavailable=False, once it is so
 };
 
+// The cluster's Services, at the socket (docs/datapath.md).
+struct Services {
+  bool enabled = false;
+  std::string cgroup;        // whose sockets; empty: the root of the version 2 hierarchy, which is everybody's
+  bool external_ips = true;  // serve spec.externalIPs, which whoever may write a Service can point anywhere
+  std::uint32_t max_frontends = 32768;  // addresses and ports; memory is taken as they come, as with max_backends
+  std::uint32_t max_backends = 131072;
+};
+
 struct Options {
   std::string node_name;                 // empty: $NETKITE_NODE_NAME, else the host's name
   std::string log_level = "info";        // trace, debug, info, warn, error
@@ -94,6 +103,7 @@ struct Options {
   Masquerade masquerade;
   Datapath datapath;
   Prefilter prefilter;
+  Services services;
   std::vector<Hook> hooks;
   std::uint32_t http_port = 0;  // on 127.0.0.1: /healthz, /readyz, /metrics; 0: none
 };

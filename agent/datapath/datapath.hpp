@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/config/options.hpp"
+#include "agent/service/table.hpp"
 #include "common/base/ip.hpp"
 #include "common/base/result.hpp"
 #include "common/wire/agent_api.hpp"
@@ -122,6 +123,12 @@ class Datapath {
 
   // The whole set; only differences are written.
   [[nodiscard]] virtual Result<void> set_remotes(const std::vector<Remote>& remotes) = 0;
+
+  // Services, at every socket of services.cgroup. Only where the configuration asks for them; else not_found.
+  [[nodiscard]] virtual Result<void> attach_sockets() = 0;  // idempotent, adopts
+  [[nodiscard]] virtual Result<service::Table> services() = 0;
+  // After a failure a part of them may be in effect: services() says which.
+  [[nodiscard]] virtual Result<void> change_services(const service::Changes& changes) = 0;
 
   [[nodiscard]] virtual Result<void> deny(const std::vector<Cidr>& prefixes) = 0;  // batched; all or nothing
   [[nodiscard]] virtual Result<void> undeny(

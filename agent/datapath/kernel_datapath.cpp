@@ -6,6 +6,7 @@
 #include <set>
 
 #include "agent/datapath/reports.hpp"
+#include "agent/datapath/socket_links.hpp"
 
 namespace netkite::datapath {
 namespace {
@@ -189,6 +190,22 @@ Result<void> KernelDatapath::set_remotes(const std::vector<Remote>& remotes) {
   const Epoch::Change change(epoch_);
   if (!change.begun()) return change.begun();
   return remotes_.set(remotes);
+}
+
+Result<void> KernelDatapath::attach_sockets() {
+  if (!services_) return fail(Code::not_found, "services.enabled is false");
+  const auto cgroup = find_cgroup(cgroup_);
+  return cgroup ? datapath::attach_sockets(*cgroup, core_->pins, core_->programs) : tl::make_unexpected(cgroup.error());
+}
+
+Result<service::Table> KernelDatapath::services() {
+  if (!services_) return fail(Code::not_found, "services.enabled is false");
+  return services_->read();
+}
+
+Result<void> KernelDatapath::change_services(const service::Changes& changes) {
+  if (!services_) return fail(Code::not_found, "services.enabled is false");
+  return services_->apply(changes);
 }
 
 Result<void> KernelDatapath::deny(const std::vector<Cidr>& prefixes) { return prefilter_.deny(prefixes); }

@@ -15,6 +15,7 @@
 #include "agent/datapath/link_guard.hpp"
 #include "agent/datapath/prefilter.hpp"
 #include "agent/datapath/remote_map.hpp"
+#include "agent/datapath/service_map.hpp"
 
 namespace netkite::datapath {
 
@@ -31,6 +32,9 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<void> attach_overlay(std::uint32_t ifindex, const std::string& name) override;
   [[nodiscard]] Result<void> remove_stale(const std::vector<std::uint32_t>& ifindexes) override;
   [[nodiscard]] Result<void> set_remotes(const std::vector<Remote>& remotes) override;
+  [[nodiscard]] Result<void> attach_sockets() override;
+  [[nodiscard]] Result<service::Table> services() override;
+  [[nodiscard]] Result<void> change_services(const service::Changes& changes) override;
   [[nodiscard]] Result<void> deny(const std::vector<Cidr>& prefixes) override;
   [[nodiscard]] Result<void> undeny(const std::vector<Cidr>& prefixes) override;
   [[nodiscard]] Result<std::vector<DeniedPrefix>> denied() override;
@@ -85,6 +89,8 @@ class KernelDatapath : public Datapath {
   Prefilter prefilter_;
   EndpointMap endpoints_;
   RemoteMap remotes_;
+  std::optional<ServiceMap> services_;  // none: not asked for
+  std::string cgroup_;                  // whose sockets, as configured
   Epoch epoch_;
   LinkGuard guard_;
   Events events_;

@@ -93,8 +93,15 @@ Result<MapInfo> map_info(int map_fd) {
 Result<LinkInfo> link_info(int link_fd) {
   auto raw = info_of<bpf_link_info>(link_fd, "link info");
   if (!raw) return tl::make_unexpected(raw.error());
-  LinkInfo info{.id = raw->id, .type = raw->type, .program_id = raw->prog_id, .ifindex = 0};
+  LinkInfo info;
+  info.id = raw->id;
+  info.type = raw->type;
+  info.program_id = raw->prog_id;
   if (raw->type == BPF_LINK_TYPE_XDP) info.ifindex = raw->xdp.ifindex;
+  if (raw->type == BPF_LINK_TYPE_CGROUP) {
+    info.cgroup = raw->cgroup.cgroup_id;
+    info.attach_type = raw->cgroup.attach_type;
+  }
   return info;
 }
 

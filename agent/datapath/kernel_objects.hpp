@@ -43,7 +43,9 @@ struct MapInfo {
 
 struct LinkInfo {
   std::uint32_t id = 0, type = 0, program_id = 0;
-  std::uint32_t ifindex = 0;  // of XDP links, in the device's own network namespace; 0: the device is gone
+  std::uint32_t ifindex = 0;      // of XDP links, in the device's own network namespace; 0: the device is gone
+  std::uint64_t cgroup = 0;       // of control groups' links: the group's number, 0: it is gone
+  std::uint32_t attach_type = 0;  // the same
 };
 [[nodiscard]] Result<LinkInfo> link_info(int link_fd);
 

@@ -6,6 +6,8 @@
 
 #include "agent/datapath/kernel_datapath.hpp"
 #include "agent/datapath/libbpf_log.hpp"
+#include "agent/datapath/map_names.hpp"
+#include "agent/datapath/socket_links.hpp"
 
 namespace netkite::datapath {
 namespace {
@@ -31,7 +33,16 @@ std::vector<Variant> first_variants(const config::Options& options) {
   if (options.prefilter.mode != config::XdpMode::off) {
     variants.push_back({.kind = ProgramKind::xdp_prefilter, .netkit = false, .after_hooks = false});
   }
+  if (options.services.enabled) {
+    for (const auto kind : kSocketPrograms) variants.push_back({.kind = kind, .netkit = false, .after_hooks = false});
+  }
   return variants;
+}
+
+// What a former run with services has left.
+void remove_services(const Pins& pins) {
+  detach_sockets(pins);
+  for (const auto name : {kFrontends, kSlots, kBackends, kAffinity, kSockets}) unpin(pins.map(name));
 }
 
 }  // namespace
@@ -95,6 +106,12 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
   if (!prefilter) return tl::make_unexpected(prefilter.error());
   auto events = Events::open(parts.maps);
   if (!events) return tl::make_unexpected(events.error());
+  std::optional<ServiceMap> services;
+  if (options.services.enabled) {
+    auto opened = ServiceMap::open(parts.maps);
+    if (!opened) return tl::make_unexpected(opened.error());
+    services = std::move(*opened);
+  }
   LinkGuard guard(parts.programs, kernel_has_netkit());
   if (auto done = parts.maps.commit(); !done) return tl::make_unexpected(done.error());
 
@@ -105,6 +122,9 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
       new KernelDatapath(std::move(*core), std::move(attacher), std::move(*prefilter)));
   datapath->endpoints_ = std::move(*endpoints);
   datapath->remotes_ = std::move(*remotes);
+  if (!services) remove_services(parts.pins);
+  datapath->services_ = std::move(services);
+  datapath->cgroup_ = options.services.cgroup;
   datapath->epoch_ = std::move(*epoch);
   datapath->events_ = std::move(*events);
   guard.attach(parts.pins, parts.maps);

@@ -70,7 +70,12 @@ std::string program_names(const bpf_object* object) {
   return names;
 }
 
-// Only the chosen program is loaded: the others need not even pass the verifier.
+// The others need not even pass the verifier.
+void load_only(bpf_object* object, const bpf_program* chosen) {
+  bpf_program* each = nullptr;
+  bpf_object__for_each_program(each, object) bpf_program__set_autoload(each, each == chosen);
+}
+
 Result<bpf_program*> choose_program(const Image& image, bpf_object* object, const std::string& wanted) {
   bpf_program* chosen = nullptr;
   bpf_program* each = nullptr;
@@ -85,7 +90,7 @@ Result<bpf_program*> choose_program(const Image& image, bpf_object* object, cons
                     ? image.name + " has " + std::to_string(count) + " programs, name one: " + program_names(object)
                     : image.name + " has no program " + wanted + ": " + program_names(object));
   }
-  bpf_object__for_each_program(each, object) bpf_program__set_autoload(each, each == chosen);
+  load_only(object, chosen);
   if (bpf_program__type(chosen) != BPF_PROG_TYPE_SCHED_CLS) {
     return fail(Code::invalid,
                 image.name + ": program " + bpf_program__name(chosen) + " is no tc program: use SEC(\"tc\")");
@@ -95,25 +100,25 @@ Result<bpf_program*> choose_program(const Image& image, bpf_object* object, cons
 
 }  // namespace
 
-Result<LoadedProgram> load_ours(const Image& image, const nk_config& config, const std::string& traced,
-                                MapStore& maps) {
+Result<LoadedProgram> load_ours(const Image& image, const Wanted& wanted, MapStore& maps) {
   auto object = open_object(image, nullptr);
   if (!object) return tl::make_unexpected(object.error());
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object->get()) {
     Result<void> done;
     if (bpf_map__is_internal(map)) {
-      done = set_constants(map, config);
+      done = set_constants(map, wanted.config);
     } else {
       done = maps.open(declaration(map)).and_then([map](const MapHandle& handle) { return reuse(map, handle.fd); });
     }
     if (!done) return wrap(done.error(), image.name);
   }
-  bpf_program* program = bpf_object__next_program(object->get(), nullptr);
-  if (program == nullptr) return fail(Code::invalid, image.name + " has no program");
-  if (!traced.empty()) {
-    if (const int status = bpf_program__set_attach_target(program, 0, traced.c_str()); status != 0) {
-      return fail_libbpf(-status, "find " + traced + " in the kernel's BTF");
+  bpf_program* program = bpf_object__find_program_by_name(object->get(), wanted.function.c_str());
+  if (program == nullptr) return fail(Code::invalid, image.name + " has no program " + wanted.function);
+  load_only(object->get(), program);
+  if (!wanted.traced.empty()) {
+    if (const int status = bpf_program__set_attach_target(program, 0, wanted.traced.c_str()); status != 0) {
+      return fail_libbpf(-status, "find " + wanted.traced + " in the kernel's BTF");
     }
   }
   return load(image, object->get(), program);

@@ -24,10 +24,14 @@ struct LoadedProgram {
   ProgramInfo info;
 };
 
-// One of our programs: its constants set, its maps those of the store. `traced`: the kernel's function that a tracing
-// program is for, else empty. The object's memory is freed before returning.
-[[nodiscard]] Result<LoadedProgram> load_ours(const Image& image, const nk_config& config, const std::string& traced,
-                                              MapStore& maps);
+// One of our programs.
+struct Wanted {
+  std::string function;  // its name in the object
+  nk_config config;
+  std::string traced;  // the kernel's function that a tracing program is for, else empty
+};
+// Its constants set, its maps those of the store. The object's memory is freed before returning.
+[[nodiscard]] Result<LoadedProgram> load_ours(const Image& image, const Wanted& wanted, MapStore& maps);
 
 // A user's tc program. `program` empty: the object's only one. Its maps are its own, except those that have the name
 // and layout of one of ours. Maps that it declares as pinned are pinned below `map_folder`.

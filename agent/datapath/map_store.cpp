@@ -2,8 +2,10 @@
 #include "agent/datapath/map_store.hpp"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 #include "agent/datapath/attached_maps.hpp"
@@ -15,8 +17,32 @@ namespace {
 
 constexpr std::string_view kTemporary = "_new";
 
+// A map that hangs on the kernel's own objects has to have types: of the right sizes is enough.
+Result<UniqueFd> describe(const MapInfo& wanted, bpf_map_create_opts& options) {
+  const std::unique_ptr<btf, decltype(&btf__free)> types(btf__new_empty(), &btf__free);
+  if (!types) return fail_errno(errno, "describe map " + wanted.name);
+  const int key = btf__add_int(types.get(), "int", wanted.key_size, BTF_INT_SIGNED);
+  const int byte = btf__add_int(types.get(), "byte", 1, 0);
+  const int value = btf__add_array(types.get(), key, byte, wanted.value_size);
+  if (key < 0 || byte < 0 || value < 0) return fail(Code::exhausted, "describe map " + wanted.name);
+  __u32 size = 0;
+  const void* data = btf__raw_data(types.get(), &size);
+  UniqueFd fd(data == nullptr ? -1 : bpf_btf_load(data, size, nullptr));
+  if (!fd.valid()) return fail_errno(errno, "describe map " + wanted.name);
+  options.btf_fd = static_cast<__u32>(fd.get());
+  options.btf_key_type_id = static_cast<__u32>(key);
+  options.btf_value_type_id = static_cast<__u32>(value);
+  return fd;
+}
+
 Result<UniqueFd> create(const MapInfo& wanted) {
   LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = wanted.flags);
+  UniqueFd types;
+  if (wanted.type == BPF_MAP_TYPE_SK_STORAGE) {
+    auto described = describe(wanted, options);
+    if (!described) return described;
+    types = std::move(*described);
+  }
   UniqueFd fd(bpf_map_create(static_cast<bpf_map_type>(wanted.type), wanted.name.c_str(), wanted.key_size,
                              wanted.value_size, wanted.max_entries, &options));
   if (!fd.valid()) {
@@ -32,10 +58,14 @@ MapStore::MapStore(Pins pins, const config::Options& options) : pins_(std::move(
   const Limit remotes{.entries = options.datapath.max_remotes, .option = "datapath.max_remotes"};
   // Each pod has two links, and the guard some of its own, for a moment twice.
   const Limit links{.entries = 2 * endpoints.entries + 8, .option = endpoints.option};
+  const Limit frontends{.entries = options.services.max_frontends, .option = "services.max_frontends"};
+  const Limit backends{.entries = options.services.max_backends, .option = "services.max_backends"};
   const Limit prefixes{.entries = options.prefilter.max_prefixes, .option = "prefilter.max_prefixes"};
   for (const auto name : {kEndpoints4, kEndpoints6, kDevices}) limits_.emplace(name, endpoints);
   for (const auto name : {kRemotes4, kRemotes6, kTunnels4, kTunnels6}) limits_.emplace(name, remotes);
   for (const auto name : {kDeny4, kDeny6}) limits_.emplace(name, prefixes);
+  limits_.emplace(kFrontends, frontends);
+  for (const auto name : {kSlots, kBackends}) limits_.emplace(name, backends);
   limits_.emplace(kGuard, links);
   limits_.emplace(kEvents, Limit{.entries = options.datapath.event_buffer, .option = "datapath.event_buffer"});
 }

@@ -44,7 +44,7 @@ Result<Pins> Pins::open(const std::string& bpffs) {
   if (static_cast<unsigned long>(info.f_type) != BPF_FS_MAGIC) {
     return fail(Code::invalid, "bpffs: " + bpffs + " is not on a BPF file system: mount -t bpf bpf /sys/fs/bpf");
   }
-  for (const char* folder : {"maps", "links", "guard", "user"}) {
+  for (const char* folder : {"maps", "links", "guard", "sockets", "user"}) {
     fs::create_directories(fs::path(bpffs) / folder, problem);
     if (problem) return fail_errno(problem.value(), "bpffs: create " + bpffs + "/" + folder);
   }
@@ -62,6 +62,8 @@ std::string Pins::user_hook(std::string_view ifname, std::string_view hook_name)
 }
 
 std::string Pins::guard(std::string_view function) const { return root_ + "/guard/" + std::string(function); }
+
+std::string Pins::socket(std::string_view program) const { return root_ + "/sockets/" + std::string(program); }
 
 std::string Pins::user_maps(std::string_view hook_name) const { return root_ + "/user/" + std::string(hook_name); }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names of our objects below `bpffs`: maps/<map>, links/<device>:<hook>, guard/<function>. Room-internal.
+// The names of our objects below `bpffs`: maps/<map>, links/<device>:<hook>, guard/<function>,
+// sockets/<program>. Room-internal.
 // bpffs refuses a '.' in a name, so the dots of a device's name become ':', which no device's name can have.
 #pragma once
 
@@ -21,6 +22,7 @@ class Pins {
   [[nodiscard]] std::string link(std::string_view ifname, Hook hook) const;
   [[nodiscard]] std::string user_hook(std::string_view ifname, std::string_view hook_name) const;
   [[nodiscard]] std::string guard(std::string_view function) const;
+  [[nodiscard]] std::string socket(std::string_view program) const;
   // Where a user's program may pin maps of its own.
   [[nodiscard]] std::string user_maps(std::string_view hook_name) const;
 

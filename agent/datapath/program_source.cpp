@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/datapath/program_source.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "agent/datapath/compiler.hpp"
@@ -9,6 +10,7 @@
 #include "skel/from_overlay.skel.h"
 #include "skel/from_pod.skel.h"
 #include "skel/guard.skel.h"
+#include "skel/socket.skel.h"
 #include "skel/to_overlay.skel.h"
 #include "skel/to_pod.skel.h"
 #include "skel/xdp_prefilter.skel.h"
@@ -16,19 +18,31 @@
 namespace netkite::datapath {
 namespace {
 
-Image embedded_image(ProgramKind kind) {
-  using Bytes = const void* (*)(size_t*);
-  static constexpr std::array<Bytes, kProgramKinds.size()> kBytes = {
-      &from_pod__elf_bytes, &to_pod__elf_bytes, &from_netdev__elf_bytes,  &xdp_prefilter__elf_bytes,
-      &backstop__elf_bytes, &guard__elf_bytes,  &from_overlay__elf_bytes, &to_overlay__elf_bytes};
-  size_t size = 0;
-  const auto* data = static_cast<const std::byte*>(kBytes.at(static_cast<std::size_t>(kind))(&size));
-  return {.name = std::string(to_string(kind)), .bytes = {data, size}, .path = {}};
+struct Embedded {
+  std::string_view name;
+  const void* (*bytes)(size_t*);
+};
+constexpr std::array kEmbedded = std::to_array<Embedded>({{"from_pod", from_pod__elf_bytes},
+                                                          {"to_pod", to_pod__elf_bytes},
+                                                          {"from_netdev", from_netdev__elf_bytes},
+                                                          {"xdp_prefilter", xdp_prefilter__elf_bytes},
+                                                          {"backstop", backstop__elf_bytes},
+                                                          {"guard", guard__elf_bytes},
+                                                          {"from_overlay", from_overlay__elf_bytes},
+                                                          {"to_overlay", to_overlay__elf_bytes},
+                                                          {"socket", socket__elf_bytes}});
+
+std::string_view file_of(ProgramKind kind) {
+  return std::ranges::find(kSocketPrograms, kind) != kSocketPrograms.end() ? "socket" : to_string(kind);
 }
 
 ProgramSource embedded() {
   ProgramSource source;
-  for (const auto kind : kProgramKinds) source.images.at(static_cast<std::size_t>(kind)) = embedded_image(kind);
+  for (const auto& [name, bytes] : kEmbedded) {
+    size_t size = 0;
+    const auto* data = static_cast<const std::byte*>(bytes(&size));
+    source.images.emplace(name, Image{.name = std::string(name), .bytes = {data, size}, .path = {}});
+  }
   return source;
 }
 
@@ -37,11 +51,11 @@ Result<ProgramSource> compiled(const config::Datapath& options) {
   if (!compiler) return tl::make_unexpected(compiler.error());
   ProgramSource source;
   source.origin = "clang " + compiler->version();
-  for (const auto kind : kProgramKinds) {
-    const auto name = std::string(to_string(kind));
+  for (const auto& each : kEmbedded) {
+    const std::string name(each.name);
     auto object = compiler->compile(options.source_dir + "/" + name + ".bpf.c");
     if (!object) return tl::make_unexpected(object.error());
-    source.images.at(static_cast<std::size_t>(kind)) = {.name = name, .bytes = {}, .path = std::move(*object)};
+    source.images.emplace(name, Image{.name = name, .bytes = {}, .path = std::move(*object)});
   }
   return source;
 }
@@ -66,9 +80,27 @@ std::string_view to_string(ProgramKind kind) {
       return "from_overlay";
     case ProgramKind::to_overlay:
       return "to_overlay";
+    case ProgramKind::recvmsg4:
+      return "recvmsg4";
+    case ProgramKind::recvmsg6:
+      return "recvmsg6";
+    case ProgramKind::peername4:
+      return "peername4";
+    case ProgramKind::peername6:
+      return "peername6";
+    case ProgramKind::connect4:
+      return "connect4";
+    case ProgramKind::connect6:
+      return "connect6";
+    case ProgramKind::sendmsg4:
+      return "sendmsg4";
+    case ProgramKind::sendmsg6:
+      return "sendmsg6";
   }
   return "";
 }
+
+const Image& ProgramSource::image(ProgramKind kind) const { return images.find(file_of(kind))->second; }
 
 Result<ProgramSource> choose_source(const config::Datapath& options) {
   if (options.compile == config::Compile::embedded) return embedded();

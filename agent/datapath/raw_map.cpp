@@ -49,6 +49,11 @@ bool RawMap::empty() const {
   return bpf_map_get_next_key(handle_.fd, nullptr, key.data()) != 0;
 }
 
+Result<void> RawMap::update_batch(const void* keys, const void* values, std::uint32_t count) const {
+  if (count == 0 || bpf_map_update_batch(handle_.fd, keys, values, &count, nullptr) == 0) return {};
+  return failure(errno, "write");
+}
+
 Result<void> RawMap::erase_batch(const void* keys, std::uint32_t count) const {
   if (count == 0 || bpf_map_delete_batch(handle_.fd, keys, &count, nullptr) == 0) return {};
   return failure(errno, "erase from");

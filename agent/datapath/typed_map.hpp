@@ -29,6 +29,7 @@ class RawMap {
   [[nodiscard]] Result<bool> erase(const void* key) const;  // false: no such key
   [[nodiscard]] bool empty() const;
 
+  [[nodiscard]] Result<void> update_batch(const void* keys, const void* values, std::uint32_t count) const;
   [[nodiscard]] Result<void> erase_batch(const void* keys, std::uint32_t count) const;
   // Every entry, keys and values side by side. Not for per-CPU maps and ring buffers.
   struct Dump {
@@ -67,6 +68,10 @@ class TypedMap : public RawMap {
   [[nodiscard]] Result<bool> insert(const Key& key, const Value& value) const { return RawMap::insert(&key, &value); }
   [[nodiscard]] Result<bool> erase(const Key& key) const { return RawMap::erase(&key); }
 
+  // As many values as keys, in their order.
+  [[nodiscard]] Result<void> update_all(std::span<const Key> keys, std::span<const Value> values) const {
+    return update_batch(keys.data(), values.data(), static_cast<std::uint32_t>(keys.size()));
+  }
   [[nodiscard]] Result<void> erase_all(std::span<const Key> keys) const {
     return erase_batch(keys.data(), static_cast<std::uint32_t>(keys.size()));
   }

@@ -9,6 +9,7 @@
 namespace netkite::kube {
 namespace {
 
+constexpr std::string_view kZone = "topology.kubernetes.io/zone";
 constexpr std::string_view kNetworkUnavailable = "NetworkUnavailable";
 constexpr std::size_t kMaxAddresses = 64;  // looked at: the kubelet reports a handful
 
@@ -43,18 +44,22 @@ Result<std::vector<Ip>> addresses_of(const Json& list) {
 }  // namespace
 
 Resource nodes() {
-  return {.version = "v1",
-          .kind = "Node",
-          .path = "/api/v1/nodes",
-          .namespaced = false,
-          .selector = "",
-          .fields = {"spec.podCIDR", "spec.podCIDRs", "spec.taints.key", "status.addresses.type",
-                     "status.addresses.address", "status.conditions.type", "status.conditions.status"}};
+  Resource resource{.version = "v1",
+                    .kind = "Node",
+                    .path = "/api/v1/nodes",
+                    .namespaced = false,
+                    .selector = "",
+                    .fields = {"spec.podCIDR", "spec.podCIDRs", "spec.taints.key", "status.addresses.type",
+                               "status.addresses.address", "status.conditions.type", "status.conditions.status"}};
+  resource.fields.add_keys({"metadata", "labels", kZone});
+  return resource;
 }
 
 Result<Node> node_from(const Json& object) {
   Node node;
-  node.name = text_at(member(object, "metadata"), "name");
+  const auto metadata = member(object, "metadata");
+  node.name = text_at(metadata, "name");
+  node.zone = text_at(member(metadata, "labels"), kZone);
   auto ranges = ranges_of(member(object, "spec"));
   if (!ranges) return wrap(ranges.error(), "node " + node.name);
   auto addresses = addresses_of(member(member(object, "status"), "addresses"));

@@ -17,6 +17,7 @@ struct Node {
   std::string name;
   std::vector<Cidr> pod_ranges;  // spec.podCIDRs, or spec.podCIDR of a server that knows only that one
   std::vector<Ip> addresses;     // the first InternalIP of each family
+  std::string zone;              // label topology.kubernetes.io/zone
 
   bool operator==(const Node&) const = default;
 };

@@ -20,7 +20,7 @@ _netkite() {
   esac
   local words='--socket --output --help'
   case $command in
-    '') words+=' --version status endpoints drops monitor prefilter check version completion' ;;
+    '') words+=' --version status endpoints services drops monitor prefilter check version completion' ;;
     monitor) words+=' --count --timeout' ;;
     prefilter) words='add del list' ;;
     'prefilter add'*|'prefilter del'*) words+=' --file' ;;

@@ -9,7 +9,7 @@
 command -v containerd ctr runc busybox > /dev/null || skip "no containerd, ctr, runc or busybox: dev/setup lab installs them"
 pods=${PODS:-100}
 open_lab
-at_close='clear_cgroups netkite-k8s'
+at_close=close_kubelets
 nodes a control
 control_up
 

@@ -25,7 +25,7 @@ bare_cluster() {
   for node in a b; do bare_node "$node"; done
   image_on a b
 }
-close_cluster() { lower_rcu_of a b; clear_cgroups netkite-k8s; }
+close_cluster() { lower_rcu_of a b; close_kubelets; }
 
 image_on() {
   local node name build=${first_build:-$(lab_build)}

@@ -6,6 +6,7 @@
 #   node_up NODE                agent, conflist, containerd, kubelet
 #   bare_node NODE              containerd and kubelet, with the folders that a node has, and nothing of ours
 #   two_nodes                   opens the laboratory: a control plane, and nodes a and b, made so and Ready
+#   close_kubelets              for at_close: their control groups are the machine's, as they were
 #   on NODE command…            run in both namespaces of the node
 #   ready_nodes                 how many are Ready; ready_pods LABEL: of the pods with a label
 #   pods_of LABEL               those pods (JSON)
@@ -32,7 +33,9 @@ controllers_up() {
 # are shared in it, as a kubelet finds them on a machine.
 node_space() {
   local node=$1
-  mkdir -p "$lab/bpf/$node"
+  mkdir -p "$lab/bpf/$node" "$lab/$node/containerd"
+  # Containers' overlays cannot stand on another one, which the VM's root is.
+  if [ "$(stat -f -c %T "$lab/$node/containerd")" = overlayfs ]; then mount -t tmpfs tmpfs "$lab/$node/containerd"; fi
   nsenter --net="$(lab_path "$node")" unshare --mount bash -c '
     for place in /var/lib /var/log /run /opt /etc/cni; do mount -t tmpfs tmpfs "$place" || exit; done
     mkdir -p /run/netns /opt/cni/bin /etc/cni/net.d && cp /usr/lib/cni/{loopback,portmap} /opt/cni/bin/ &&
@@ -90,6 +93,24 @@ CONF
 }
 c() { on "$1" ctr --address "$lab/$1/containerd.sock" --namespace k8s.io "${@:2}"; }
 
+# With version 2 of control groups alone, the kubelet wants every controller of the machine below that root, too.
+unified=/sys/fs/cgroup
+raise_controllers() {
+  local controller
+  for controller in $(cat "$unified/cgroup.controllers"); do
+    grep -qw "$controller" "$unified/cgroup.subtree_control" && continue
+    echo "+$controller" > "$unified/cgroup.subtree_control" && echo "-$controller" >> "$lab/controllers"
+  done
+}
+close_kubelets() {
+  local change
+  clear_cgroups netkite-k8s
+  umount -l "$lab"/*/containerd 2> /dev/null || true
+  [ ! -e "$lab/controllers" ] || while read -r change; do
+    echo "$change" > "$unified/cgroup.subtree_control"
+  done < "$lab/controllers" 2> /dev/null || true
+}
+
 kubelet_up() {
   local node=$1 controller
   kubeconfig "$lab/kube/kubelet-$node.conf" "system:node:$node" system:nodes
@@ -97,7 +118,10 @@ kubelet_up() {
   for controller in /sys/fs/cgroup/*/; do
     [ ! -e "$controller/cgroup.procs" ] || mkdir -p "$controller/netkite-k8s-$node"
   done
-  if [ -e /sys/fs/cgroup/cgroup.procs ]; then mkdir -p "/sys/fs/cgroup/netkite-k8s-$node"; fi
+  if [ -e "$unified/cgroup.procs" ]; then
+    raise_controllers
+    mkdir -p "$unified/netkite-k8s-$node"
+  fi
   for controller in /sys/fs/cgroup/cpuset/netkite-k8s-"$node"; do
     [ ! -e "$controller" ] || cat /sys/fs/cgroup/cpuset/cpuset.cpus > "$controller/cpuset.cpus"
     [ ! -e "$controller" ] || cat /sys/fs/cgroup/cpuset/cpuset.mems > "$controller/cpuset.mems"
@@ -137,7 +161,7 @@ node_up() {
 two_nodes() {
   command -v containerd ctr runc busybox > /dev/null || skip "no containerd, ctr, runc or busybox: dev/setup lab installs them"
   open_lab
-  at_close='clear_cgroups netkite-k8s'
+  at_close=close_kubelets
   nodes a b control
   control_up
   controllers_up

@@ -9,7 +9,7 @@
 open_lab
 nodes a control
 at_close=close_cluster
-close_cluster() { lower_rcu_of a; clear_cgroups netkite-k8s; }
+close_cluster() { lower_rcu_of a; close_kubelets; }
 control_up
 controllers_up
 bare_node a

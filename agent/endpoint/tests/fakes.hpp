@@ -61,6 +61,9 @@ class FakeDatapath final : public datapath::Datapath {
   }
   Result<void> remove_stale(const std::vector<std::uint32_t>&) override { return journal_.note("stale"); }
   Result<void> set_remotes(const std::vector<datapath::Remote>&) override { return journal_.note("remotes"); }
+  Result<void> attach_sockets() override { return journal_.note("sockets"); }
+  Result<service::Table> services() override { return service::Table(); }
+  Result<void> change_services(const service::Changes&) override { return journal_.note("services"); }
   Result<void> deny(const std::vector<Cidr>& prefixes) override {
     for (const auto& prefix : prefixes) denied_list.push_back({.prefix = prefix});
     return journal_.note("deny");

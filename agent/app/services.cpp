@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/app/services.hpp"
+
+#include <boost/asio/post.hpp>
+#include <chrono>
+
+namespace netkite::app {
+namespace {
+
+constexpr auto kRetry = std::chrono::seconds(5);
+
+service::Facts facts_of(const config::Options& options) {
+  return {.addresses = {}, .zone = {}, .external_ips = options.services.external_ips};
+}
+
+}  // namespace
+
+Services::Services(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath)
+    : context_(context),
+      timer_(context),
+      datapath_(datapath),
+      node_name_(options.node_name),
+      facts_(facts_of(options)),
+      registry_(facts_) {
+  schedule();
+}
+
+std::vector<kube::Subscription> Services::subscriptions() {
+  const auto followed = [this](bool& synced) {
+    return [this, &synced] {
+      synced = true;
+      schedule();
+    };
+  };
+  kube::Events services{
+      .changed = [this](const std::string& key, const kube::Json& object) { take_service(key, object); },
+      .removed =
+          [this](const std::string& key) {
+            unreadable_.erase("service " + key);
+            registry_.remove_service(key);
+            schedule();
+          },
+      .synced = followed(services_synced_),
+      .state = {},
+  };
+  kube::Events slices{
+      .changed = [this](const std::string& key, const kube::Json& object) { take_slice(key, object); },
+      .removed =
+          [this](const std::string& key) {
+            unreadable_.erase("endpointslice " + key);
+            registry_.remove_slice(key);
+            schedule();
+          },
+      .synced = followed(slices_synced_),
+      .state = {},
+  };
+  return {{.resource = kube::services(), .events = std::move(services)},
+          {.resource = kube::endpoint_slices(), .events = std::move(slices)}};
+}
+
+void Services::set_own_node(const kube::Node& node) {
+  node_known_ = true;
+  facts_.addresses = node.addresses;
+  facts_.zone = node.zone;
+  registry_.set_facts(facts_);
+  schedule();
+}
+
+// An object that makes no sense any more keeps what it said before: a mistake must not cut anybody off.
+void Services::take_service(const std::string& key, const kube::Json& object) {
+  auto service = kube::service_from(object);
+  if (!service) {
+    unreadable_["service " + key] = service.error().message;
+    return;
+  }
+  unreadable_.erase("service " + key);
+  *service ? registry_.set_service(key, **std::move(service)) : registry_.remove_service(key);
+  schedule();
+}
+
+void Services::take_slice(const std::string& key, const kube::Json& object) {
+  auto slice = kube::endpoint_slice_from(object, node_name_);
+  if (!slice) {
+    unreadable_["endpointslice " + key] = slice.error().message;
+    return;
+  }
+  unreadable_.erase("endpointslice " + key);
+  *slice ? registry_.set_slice(key, **std::move(slice)) : registry_.remove_slice(key);
+  schedule();
+}
+
+// After all events that have come already: one write for a swarm of them.
+void Services::schedule() {
+  if (scheduled_ || stopped_) return;
+  scheduled_ = true;
+  boost::asio::post(context_, [this] {
+    scheduled_ = false;
+    if (!stopped_) work();
+  });
+}
+
+void Services::work() {
+  if (!attached_) {
+    const auto attached = datapath_.attach_sockets();
+    attached_ = attached.has_value();
+    attach_trouble_ = attached ? std::string() : "services: " + attached.error().message;
+  }
+  if (services_synced_ && slices_synced_ && node_known_) {
+    const auto written = write();
+    write_trouble_ = written ? std::string() : "services: " + written.error().message;
+  }
+  if (attach_trouble_.empty() && write_trouble_.empty()) return;
+  timer_.expires_after(kRetry);
+  timer_.async_wait([this](const boost::system::error_code& cancelled) {
+    if (!cancelled) schedule();
+  });
+}
+
+Result<void> Services::write() {
+  if (!adopted_) {
+    const auto present = datapath_.services();
+    if (!present) return tl::make_unexpected(present.error());
+    registry_.adopt(*present);
+    adopted_ = true;
+  }
+  const auto changes = registry_.flush();
+  if (changes.empty()) return {};
+  auto done = datapath_.change_services(changes);
+  adopted_ = done.has_value();
+  return done;
+}
+
+void Services::stop() {
+  stopped_ = true;
+  timer_.cancel();
+}
+
+std::vector<std::string> Services::problems() const {
+  std::vector<std::string> lines;
+  for (const auto& trouble : {attach_trouble_, write_trouble_}) {
+    if (!trouble.empty()) lines.push_back(trouble);
+  }
+  for (const auto& [key, why] : unreadable_) lines.push_back("kubernetes: " + why);
+  for (auto& line : registry_.problems()) lines.push_back("services: " + std::move(line));
+  return lines;
+}
+
+}  // namespace netkite::app

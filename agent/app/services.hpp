@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Services from the cluster's objects into the programs' maps.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agent/config/options.hpp"
+#include "agent/datapath/datapath.hpp"
+#include "agent/kube/manifests.hpp"
+#include "agent/kube/node.hpp"
+#include "agent/service/registry.hpp"
+#include "common/base/result.hpp"
+
+namespace netkite::app {
+
+class Services {
+ public:
+  // The datapath outlives this.
+  Services(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath);
+
+  // What to follow. Nothing is written before both kinds have been told whole, and the own node is known.
+  [[nodiscard]] std::vector<kube::Subscription> subscriptions();
+  void set_own_node(const kube::Node& node);
+  void stop();
+
+  // One line each: objects that make no sense, what the kernel refused, frontends that two services want.
+  [[nodiscard]] std::vector<std::string> problems() const;
+  [[nodiscard]] const service::Registry& registry() const { return registry_; }
+
+ private:
+  void take_service(const std::string& key, const kube::Json& object);
+  void take_slice(const std::string& key, const kube::Json& object);
+  void schedule();
+  void work();
+  [[nodiscard]] Result<void> write();
+
+  boost::asio::io_context& context_;
+  boost::asio::steady_timer timer_;  // until what failed is tried again
+  datapath::Datapath& datapath_;
+  std::string node_name_;
+  service::Facts facts_;
+  service::Registry registry_;
+  std::map<std::string, std::string> unreadable_;  // by kind and key: why
+  std::string attach_trouble_, write_trouble_;
+  bool services_synced_ = false, slices_synced_ = false, node_known_ = false;
+  bool attached_ = false, adopted_ = false, scheduled_ = false, stopped_ = false;
+};
+
+}  // namespace netkite::app

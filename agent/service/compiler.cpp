@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/service/compiler.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <utility>
+
+namespace netkite::service {
+namespace {
+
+class Planner {
+ public:
+  explicit Planner(const kube::Service& service) : service_(service) {}
+
+  void add(const std::vector<Ip>& addresses, Kind kind) {
+    for (const auto& port : service_.ports) {
+      const auto number = kind == Kind::node_port ? port.node_port : port.port;
+      for (const auto& address : addresses) {
+        if (number != 0 && has_family(address.family())) add({address, number, port.protocol}, kind, port.port);
+      }
+    }
+  }
+  [[nodiscard]] std::vector<PlannedFrontend> take() { return std::move(planned_); }
+
+ private:
+  [[nodiscard]] bool has_family(Family family) const {
+    return std::ranges::find(service_.cluster_ips, family, &Ip::family) != service_.cluster_ips.end();
+  }
+  void add(const Frontend& frontend, Kind kind, std::uint16_t port) {
+    if (!seen_.insert(frontend).second) return;
+    const bool local = kind == Kind::cluster_ip && service_.internal_local;
+    planned_.push_back({.frontend = frontend,
+                        .kind = kind,
+                        .set = {.port = port,
+                                .protocol = frontend.protocol,
+                                .family = frontend.address.family(),
+                                .scope = local ? Scope::local : Scope::cluster}});
+  }
+
+  const kube::Service& service_;
+  std::vector<PlannedFrontend> planned_;
+  std::set<Frontend> seen_;
+};
+
+// An endpoint that has the port in question.
+struct Candidate {
+  const kube::EndpointSlice* slice;
+  const kube::Endpoint* endpoint;
+  std::uint16_t port;
+};
+using Candidates = std::vector<Candidate>;
+
+Candidates candidates_of(const kube::ServicePort& port, std::span<const kube::EndpointSlice* const> slices,
+                         const SetKey& set) {
+  Candidates candidates;
+  for (const auto* slice : slices) {
+    if (slice->family != set.family) continue;
+    for (const auto& each : slice->ports) {
+      if (each.name != port.name || each.protocol != port.protocol) continue;
+      for (const auto& endpoint : slice->endpoints) {
+        if (set.scope == Scope::local && !endpoint.local) continue;
+        candidates.push_back({slice, &endpoint, each.port});
+      }
+    }
+  }
+  return candidates;
+}
+
+template <typename Predicate>
+Candidates those(const Candidates& candidates, Predicate predicate) {
+  Candidates result;
+  std::ranges::copy_if(candidates, std::back_inserter(result), predicate);
+  return result;
+}
+
+bool is_for(const Candidate& candidate, const std::string& zone) {
+  const auto& zones = candidate.slice->zones;
+  const auto place = std::ranges::find(zones, zone) - zones.begin();
+  const auto bit = static_cast<std::size_t>(place);
+  return bit < zones.size() && (candidate.endpoint->zones & (1U << bit)) != 0;
+}
+
+Candidates near(Candidates candidates, const std::string& zone) {
+  const auto hinted = [](const Candidate& each) { return each.endpoint->zones != 0; };
+  if (zone.empty() || !std::ranges::all_of(candidates, hinted)) return candidates;
+  auto ours = those(candidates, [&zone](const Candidate& each) { return is_for(each, zone); });
+  return ours.empty() ? candidates : ours;
+}
+
+// Hints do not count among those that end.
+Candidates choose(const Candidates& candidates, bool publish_not_ready, const std::string& zone) {
+  const auto ready = [=](const Candidate& each) { return publish_not_ready || each.endpoint->ready; };
+  auto chosen = near(those(candidates, ready), zone);
+  if (!chosen.empty()) return chosen;
+  return those(candidates, [](const Candidate& each) { return each.endpoint->serving && each.endpoint->terminating; });
+}
+
+State state_of(const kube::Endpoint& endpoint) {
+  if (endpoint.terminating) return State::terminating;
+  return endpoint.ready ? State::ready : State::not_ready;
+}
+
+}  // namespace
+
+std::string_view to_string(Kind kind) {
+  switch (kind) {
+    case Kind::cluster_ip:
+      return "ClusterIP";
+    case Kind::node_port:
+      return "NodePort";
+    case Kind::external_ip:
+      return "ExternalIP";
+    case Kind::load_balancer:
+      return "LoadBalancer";
+  }
+  return "";
+}
+
+std::string_view to_string(State state) {
+  switch (state) {
+    case State::ready:
+      return "ready";
+    case State::not_ready:
+      return "not ready";
+    case State::terminating:
+      return "terminating";
+  }
+  return "";
+}
+
+std::vector<PlannedFrontend> frontends_of(const kube::Service& service, const Facts& facts) {
+  Planner planner(service);
+  planner.add(service.cluster_ips, Kind::cluster_ip);
+  planner.add(facts.addresses, Kind::node_port);
+  if (facts.external_ips) planner.add(service.external_ips, Kind::external_ip);
+  planner.add(service.load_balancer_ips, Kind::load_balancer);
+  return planner.take();
+}
+
+std::vector<Target> targets_of(const kube::Service& service, std::span<const kube::EndpointSlice* const> slices,
+                               const SetKey& set, const std::string& zone) {
+  const auto port = std::ranges::find_if(service.ports, [&set](const kube::ServicePort& each) {
+    return each.port == set.port && each.protocol == set.protocol;
+  });
+  if (port == service.ports.end()) return {};
+  const auto chosen = choose(candidates_of(*port, slices, set), service.publish_not_ready,
+                             set.scope == Scope::cluster ? zone : std::string());
+
+  std::vector<Target> targets;
+  targets.reserve(chosen.size());
+  for (const auto& each : chosen) {
+    targets.push_back({.address = each.endpoint->address, .port = each.port, .state = state_of(*each.endpoint)});
+  }
+  // The best state comes first, and stays.
+  std::ranges::sort(targets);
+  const auto same = [](const Target& a, const Target& b) { return a.address == b.address && a.port == b.port; };
+  const auto [first, last] = std::ranges::unique(targets, same);
+  targets.erase(first, last);
+  return targets;
+}
+
+}  // namespace netkite::service

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/service/registry.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+namespace netkite::service {
+namespace {
+
+bool is_given(Kind kind) { return kind == Kind::cluster_ip || kind == Kind::node_port; }
+
+std::vector<SetKey> keys_of(const std::vector<PlannedFrontend>& frontends) {
+  std::vector<SetKey> keys;
+  keys.reserve(frontends.size());
+  for (const auto& each : frontends) keys.push_back(each.set);
+  std::ranges::sort(keys);
+  const auto [first, last] = std::ranges::unique(keys);
+  keys.erase(first, last);
+  return keys;
+}
+
+}  // namespace
+
+void Registry::adopt(const Table& in_kernel) {
+  leftovers_.emplace(in_kernel);
+  for (auto& [frontend, holding] : frontends_) holding.written.reset();
+  for (const auto& [frontend, entry] : in_kernel.frontends) {
+    frontends_[frontend].written = entry;
+    next_set_ = std::max(next_set_, entry.set + 1);
+  }
+  for (const auto& [slot, id] : in_kernel.slots) {
+    next_set_ = std::max(next_set_, slot.set + 1);
+    next_backend_ = std::max(next_backend_, id + 1);
+  }
+  for (const auto& [id, backend] : in_kernel.backends) {
+    next_set_ = std::max(next_set_, backend.set + 1);
+    next_backend_ = std::max(next_backend_, id + 1);
+  }
+  for (auto& entry : records_) {
+    entry.second.sets.clear();
+    mark(entry);
+  }
+}
+
+void Registry::set_facts(Facts facts) {
+  if (facts == facts_) return;
+  facts_ = std::move(facts);
+  for (auto& entry : records_) mark(entry);
+}
+
+void Registry::set_service(const std::string& key, kube::Service service) {
+  auto& entry = *records_.try_emplace(key).first;
+  if (entry.second.service == service) return;
+  entry.second.service = std::move(service);
+  mark(entry);
+}
+
+void Registry::remove_service(const std::string& key) {
+  const auto found = records_.find(key);
+  if (found == records_.end()) return;
+  found->second.service.reset();
+  mark(*found);
+}
+
+void Registry::set_slice(const std::string& key, kube::EndpointSlice slice) {
+  auto& owner = *records_.try_emplace(slice.service).first;
+  std::string().swap(slice.service);  // with its memory
+  auto& known = slices_.try_emplace(key, Slice{.owner = nullptr, .value = {}}).first->second;
+  if (known.owner == &owner && known.value == slice) return;
+  if (known.owner != nullptr) detach(known);
+  known = {.owner = &owner, .value = std::move(slice)};
+  owner.second.slices.push_back(&known.value);
+  mark(owner);
+}
+
+void Registry::remove_slice(const std::string& key) {
+  const auto found = slices_.find(key);
+  if (found == slices_.end()) return;
+  detach(found->second);
+  slices_.erase(found);
+}
+
+void Registry::detach(const Slice& slice) {
+  std::erase(slice.owner->second.slices, &slice.value);
+  mark(*slice.owner);
+}
+
+void Registry::mark(Entry& entry) {
+  if (!std::exchange(entry.second.dirty, true)) dirty_.push_back(&entry);
+}
+
+Changes Registry::flush() {
+  Changes changes;
+  std::vector<Frontend> touched;
+  for (auto* entry : dirty_) claim(*entry, touched);
+  if (leftovers_) {
+    for (const auto& [frontend, holding] : frontends_) touched.push_back(frontend);
+  }
+  // Who holds what is known now, which it takes to recognise sets.
+  for (auto* entry : dirty_) refresh(*entry, changes);
+  std::ranges::sort(touched);
+  const auto [first, last] = std::ranges::unique(touched);
+  touched.erase(first, last);
+  for (const auto& frontend : touched) settle(frontend, changes);
+  if (leftovers_) leftovers_->retire_all(changes);
+  leftovers_.reset();
+
+  for (auto* entry : std::exchange(dirty_, {})) {
+    entry->second.dirty = false;
+    if (!entry->second.service && entry->second.slices.empty()) records_.erase(records_.find(entry->first));
+  }
+  return changes;
+}
+
+void Registry::claim(Entry& entry, std::vector<Frontend>& touched) {
+  auto& record = entry.second;
+  auto planned = record.service ? frontends_of(*record.service, facts_) : std::vector<PlannedFrontend>();
+  for (const auto& each : record.frontends) touched.push_back(each.frontend);
+  if (planned == record.frontends) return;
+  for (const auto& each : record.frontends) {
+    std::erase_if(frontends_[each.frontend].claims, [&entry](const Claim& claim) { return claim.owner == &entry; });
+  }
+  for (const auto& each : planned) {
+    frontends_[each.frontend].claims.push_back({.owner = &entry, .kind = each.kind, .set = each.set});
+    touched.push_back(each.frontend);
+  }
+  record.frontends = std::move(planned);
+}
+
+void Registry::refresh(Entry& entry, Changes& changes) {
+  auto& record = entry.second;
+  const auto keys = keys_of(record.frontends);
+  std::vector<Set> sets;
+  sets.reserve(keys.size());
+  for (const auto& key : keys) {
+    auto& set = sets.emplace_back(Set{.key = key, .id = 0, .members = {}});
+    Former former;
+    if (const auto old = std::ranges::find(record.sets, key, &Set::key); old != record.sets.end()) {
+      set.id = std::exchange(old->id, 0);
+      former = former_of(old->members);
+    } else {
+      former = recognise(entry, set);
+    }
+    const auto targets = targets_of(*record.service, record.slices, key, facts_.zone);
+    set.members = arrange(set.id, std::move(former), targets, next_backend_, changes);
+  }
+  for (const auto& old : record.sets) {
+    if (old.id != 0) retire(old.id, former_of(old.members), changes);
+  }
+  record.sets = std::move(sets);
+}
+
+// Gives a set of ours its identifier: one that the kernel has, with what it has of it, or a new one.
+Former Registry::recognise(const Entry& entry, Set& set) {
+  for (const auto& each : entry.second.frontends) {
+    if (!leftovers_ || each.set != set.key || !holds(entry, each.frontend)) continue;
+    const auto& written = frontends_.at(each.frontend).written;
+    if (!written) continue;
+    if (auto former = leftovers_->take(written->set)) {
+      set.id = written->set;
+      return *std::move(former);
+    }
+  }
+  set.id = next_set_++;
+  return {};
+}
+
+const Registry::Claim* Registry::holder_of(const Holding& holding) {
+  const auto precedence = [](const Claim& claim) {
+    // A service that has just been removed keeps its claims until the next flush.
+    const auto& service = claim.owner->second.service;
+    return std::tuple<bool, std::string_view, std::string_view>(
+        !is_given(claim.kind), service ? std::string_view(service->created) : "", claim.owner->first);
+  };
+  const auto first = std::ranges::min_element(holding.claims, {}, precedence);
+  return first == holding.claims.end() ? nullptr : &*first;
+}
+
+bool Registry::holds(const Entry& entry, const Frontend& frontend) const {
+  const auto* holder = holder_of(frontends_.at(frontend));
+  return holder != nullptr && holder->owner == &entry;
+}
+
+void Registry::settle(const Frontend& frontend, Changes& changes) {
+  const auto found = frontends_.find(frontend);
+  auto& holding = found->second;
+  const auto* holder = holder_of(holding);
+  if (holder == nullptr) {
+    if (holding.written) changes.gone_frontends.push_back(frontend);
+    frontends_.erase(found);
+    return;
+  }
+  const auto& record = holder->owner->second;
+  const auto set = std::ranges::find(record.sets, holder->set, &Set::key);
+  const FrontendEntry entry{.set = set->id,
+                            .count = static_cast<std::uint32_t>(set->members.size()),
+                            .affinity_s = record.service->affinity_s};
+  if (holding.written == entry) return;
+  holding.written = entry;
+  changes.frontends.emplace_back(frontend, entry);
+}
+
+void Registry::list(const std::function<void(const Listing&)>& take) const {
+  for (const auto& entry : records_) {
+    const auto& [key, record] = entry;
+    if (!record.service || record.frontends.empty()) continue;
+    Listing listing{.key = key, .frontends = {}};
+    for (const auto& each : record.frontends) {
+      listing.frontends.push_back({.frontend = each.frontend,
+                                   .kind = each.kind,
+                                   .held = holds(entry, each.frontend),
+                                   .backends = targets_of(*record.service, record.slices, each.set, facts_.zone)});
+    }
+    take(listing);
+  }
+}
+
+std::vector<std::string> Registry::problems() const {
+  std::vector<std::string> lines;
+  for (const auto& [frontend, holding] : frontends_) {
+    const auto* holder = holding.claims.size() > 1 ? holder_of(holding) : nullptr;
+    for (const auto& claim : holding.claims) {
+      if (holder == nullptr || &claim == holder) continue;
+      lines.push_back("service " + claim.owner->first + ": " + to_string(frontend) + " is held by service " +
+                      holder->owner->first);
+    }
+  }
+  return lines;
+}
+
+}  // namespace netkite::service

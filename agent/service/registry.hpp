@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// All services and their endpoints, and the difference between what the kernel has of them and what it should have.
+// Not thread-safe. Pure: no system calls, no clock.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/kube/endpoint_slice.hpp"
+#include "agent/kube/service.hpp"
+#include "agent/service/arrangement.hpp"
+#include "agent/service/compiler.hpp"
+#include "agent/service/table.hpp"
+
+namespace netkite::service {
+
+struct ListedFrontend {
+  Frontend frontend;
+  Kind kind = Kind::cluster_ip;
+  bool held = true;  // false: another service holds it
+  std::vector<Target> backends;
+};
+
+struct Listing {
+  std::string key;
+  std::vector<ListedFrontend> frontends;
+};
+
+// Keys are "namespace/name". A frontend that several services want belongs to the one to which the API server has given
+// it (ClusterIP, NodePort), so that nobody can take it away by writing it into spec.externalIPs; then to the oldest;
+// then to the first by key. When that one goes the next one gets it.
+class Registry {
+ public:
+  explicit Registry(Facts facts) : facts_(std::move(facts)) {}
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+  ~Registry() = default;
+
+  // What is in the kernel, now: left by a former run, or after a write that failed. The next flush() sets out from
+  // there. What is still wanted keeps its identifiers: a set by a frontend that leads to it, a backend by its set,
+  // address and port. All else goes, so after a start the first flush() has to wait until all services are known.
+  void adopt(const Table& in_kernel);
+
+  void set_facts(Facts facts);
+  void set_service(const std::string& key, kube::Service service);
+  void remove_service(const std::string& key);
+  // Before its service, or after it.
+  void set_slice(const std::string& key, kube::EndpointSlice slice);
+  void remove_slice(const std::string& key);
+
+  // The smallest difference since the last flush() or adopt(), which counts as carried out from then on. It takes as
+  // long as there are services that were touched, not as there are services.
+  [[nodiscard]] Changes flush();
+
+  // Each service that is served, by key, as of the last flush().
+  void list(const std::function<void(const Listing&)>& take) const;
+  // A line for each frontend that a service does not get.
+  [[nodiscard]] std::vector<std::string> problems() const;
+
+ private:
+  struct Set {
+    SetKey key;
+    std::uint32_t id = 0;
+    std::vector<Member> members;  // in the order of the slots
+  };
+  struct Record {
+    std::optional<kube::Service> service;  // none: slices came first, or it has just gone
+    std::vector<const kube::EndpointSlice*> slices;
+    std::vector<PlannedFrontend> frontends;  // for each there is a claim
+    std::vector<Set> sets;
+    bool dirty = false;
+  };
+  using Records = std::map<std::string, Record>;
+  using Entry = Records::value_type;
+  struct Slice {
+    Entry* owner;
+    kube::EndpointSlice value;  // without the service's key: the owner has it
+  };
+  struct Claim {
+    const Entry* owner;
+    Kind kind;
+    SetKey set;
+  };
+  struct Holding {
+    std::vector<Claim> claims;
+    std::optional<FrontendEntry> written;  // what the kernel has
+  };
+
+  [[nodiscard]] static const Claim* holder_of(const Holding& holding);
+  [[nodiscard]] bool holds(const Entry& entry, const Frontend& frontend) const;
+  void mark(Entry& entry);
+  void detach(const Slice& slice);
+  void claim(Entry& entry, std::vector<Frontend>& touched);
+  void refresh(Entry& entry, Changes& changes);
+  [[nodiscard]] Former recognise(const Entry& entry, Set& set);
+  void settle(const Frontend& frontend, Changes& changes);
+
+  Facts facts_;
+  Records records_;
+  std::map<std::string, Slice> slices_;
+  std::map<Frontend, Holding> frontends_;
+  std::vector<Entry*> dirty_;
+  std::optional<Leftovers> leftovers_;  // adopted, and not flushed yet
+  std::uint32_t next_set_ = 1, next_backend_ = 1;
+};
+
+}  // namespace netkite::service

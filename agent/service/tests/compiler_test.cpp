@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/service/compiler.hpp"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "agent/service/tests/fixture.hpp"
+
+namespace netkite::service {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+constexpr SetKey kCluster{.port = 80, .protocol = kTcp, .family = Family::v4, .scope = Scope::cluster};
+constexpr SetKey kLocal{.port = 80, .protocol = kTcp, .family = Family::v4, .scope = Scope::local};
+
+kube::Endpoint starting(const std::string& address) {
+  auto result = endpoint(address);
+  result.ready = result.serving = false;
+  return result;
+}
+// Still answers, or not any more.
+kube::Endpoint ending(const std::string& address, bool serving = true) {
+  auto result = endpoint(address);
+  result.ready = false;
+  result.serving = serving;
+  result.terminating = true;
+  return result;
+}
+kube::Endpoint local(kube::Endpoint endpoint) {
+  endpoint.local = true;
+  return endpoint;
+}
+kube::Endpoint hinted(const std::string& address, std::uint32_t zones) {
+  auto result = endpoint(address);
+  result.zones = zones;
+  return result;
+}
+
+std::vector<std::string> targets(const kube::Service& service, std::initializer_list<kube::EndpointSlice> slices,
+                                 const SetKey& set = kCluster, const std::string& zone = "") {
+  std::vector<const kube::EndpointSlice*> pointers;
+  for (const auto& slice : slices) pointers.push_back(&slice);
+  std::vector<std::string> texts;
+  for (const auto& each : targets_of(service, pointers, set, zone)) texts.push_back(text_of(each.address, each.port));
+  return texts;
+}
+std::vector<std::string> targets(std::initializer_list<kube::Endpoint> endpoints, const SetKey& set = kCluster) {
+  return targets(service_at({"10.96.0.1"}), {slice_of("a/b", endpoints)}, set);
+}
+
+std::vector<std::string> frontends(const kube::Service& service, const Facts& facts = {}) {
+  std::vector<std::string> texts;
+  for (const auto& each : frontends_of(service, facts)) {
+    texts.push_back(std::string(to_string(each.kind)) + " " + to_string(each.frontend) + " " +
+                    std::to_string(each.set.port) + (each.set.scope == Scope::local ? " local" : ""));
+  }
+  return texts;
+}
+
+TEST(Targets, AreThoseThatAreReady) {
+  EXPECT_THAT(targets({starting("10.0.0.3"), endpoint("10.0.0.2"), ending("10.0.0.4"), endpoint("10.0.0.1")}),
+              ElementsAre("10.0.0.1:8080", "10.0.0.2:8080"));
+}
+
+TEST(Targets, ThoseThatEndButServeHelpOutWhenNoneIsReady) {
+  EXPECT_THAT(targets({starting("10.0.0.1"), ending("10.0.0.2"), ending("10.0.0.3", false)}),
+              ElementsAre("10.0.0.2:8080"));
+  EXPECT_THAT(targets({starting("10.0.0.1"), ending("10.0.0.3", false)}), IsEmpty());
+}
+
+TEST(Targets, ThoseThatEndHelpOutOnTheNodeEvenIfOthersAreReadyElsewhere) {
+  EXPECT_THAT(targets({endpoint("10.0.0.1"), local(ending("10.0.0.2"))}, kLocal), ElementsAre("10.0.0.2:8080"));
+}
+
+TEST(Targets, AreAllWithPublishNotReady) {
+  auto service = service_at({"10.96.0.1"});
+  service.publish_not_ready = true;
+  const auto slice = slice_of("a/b", {starting("10.0.0.1"), endpoint("10.0.0.2"), ending("10.0.0.3", false)});
+  EXPECT_THAT(targets(service, {slice}), ElementsAre("10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"));
+  const auto* pointer = &slice;
+  const auto all = targets_of(service, {&pointer, 1}, kCluster, "");
+  std::vector<State> states;
+  for (const auto& each : all) states.push_back(each.state);
+  EXPECT_THAT(states, ElementsAre(State::not_ready, State::ready, State::terminating));
+}
+
+TEST(Targets, OfALocalSetAreOnTheNode) {
+  EXPECT_THAT(targets({endpoint("10.0.0.1"), local(endpoint("10.0.0.2"))}, kLocal), ElementsAre("10.0.0.2:8080"));
+  EXPECT_THAT(targets({endpoint("10.0.0.1")}, kLocal), IsEmpty());
+  EXPECT_THAT(targets({endpoint("10.0.0.1"), local(endpoint("10.0.0.2"))}),
+              ElementsAre("10.0.0.1:8080", "10.0.0.2:8080"));
+}
+
+TEST(Targets, AreOfTheSetsFamily) {
+  const auto service = service_at({"10.96.0.1", "fd00::1"});
+  const auto v4 = slice_of("a/b", {endpoint("10.0.0.1")});
+  const auto v6 = slice_of("a/b", {endpoint("fd01::1")});
+  auto set = kCluster;
+  EXPECT_THAT(targets(service, {v4, v6}, set), ElementsAre("10.0.0.1:8080"));
+  set.family = Family::v6;
+  EXPECT_THAT(targets(service, {v4, v6}, set), ElementsAre("fd01::1:8080"));
+}
+
+TEST(Targets, PortsMatchByNameAndProtocol) {
+  auto service = service_at({"10.96.0.1"});
+  service.ports = {{.name = "dns", .protocol = kUdp, .port = 53, .node_port = 0},
+                   {.name = "dns-tcp", .protocol = kTcp, .port = 53, .node_port = 0}};
+  auto slice = slice_of("a/b", {endpoint("10.0.0.1")});
+  slice.ports = {{.name = "dns", .protocol = kUdp, .port = 5300},
+                 {.name = "dns", .protocol = kTcp, .port = 5301},
+                 {.name = "dns-tcp", .protocol = kTcp, .port = 5302},
+                 {.name = "metrics", .protocol = kTcp, .port = 53}};
+  // Another version of the same pods may have the port elsewhere.
+  auto other = slice_of("a/b", {endpoint("10.0.0.2")});
+  other.ports = {{.name = "dns", .protocol = kUdp, .port = 53}};
+  auto set = kCluster;
+  set.port = 53;
+  EXPECT_THAT(targets(service, {slice, other}, set), ElementsAre("10.0.0.1:5302"));
+  set.protocol = kUdp;
+  EXPECT_THAT(targets(service, {slice, other}, set), ElementsAre("10.0.0.1:5300", "10.0.0.2:53"));
+  set.port = 54;
+  EXPECT_THAT(targets(service, {slice, other}, set), IsEmpty());
+}
+
+TEST(Targets, CountOnceOverSeveralSlices) {
+  const auto service = service_at({"10.96.0.1"});
+  const auto now = slice_of("a/b", {endpoint("10.0.0.1"), endpoint("10.0.0.2")});
+  EXPECT_THAT(targets(service, {slice_of("a/b", {starting("10.0.0.1"), endpoint("10.0.0.2")}), now}),
+              ElementsAre("10.0.0.1:8080", "10.0.0.2:8080"));
+}
+
+struct Hints {
+  const char* name;
+  std::vector<kube::Endpoint> endpoints;
+  std::string zone;
+  std::vector<std::string> expected;
+};
+
+TEST(Targets, HintsChooseAmongThem) {
+  constexpr std::uint32_t kA = 1, kB = 2;
+  const std::vector<Hints> cases = {
+      {"ours",
+       {hinted("10.0.0.1", kA), hinted("10.0.0.2", kB), hinted("10.0.0.3", kA | kB)},
+       "a",
+       {"10.0.0.1:8080", "10.0.0.3:8080"}},
+      {"one has none", {hinted("10.0.0.1", kA), endpoint("10.0.0.2")}, "a", {"10.0.0.1:8080", "10.0.0.2:8080"}},
+      {"one that does not count has none",
+       {hinted("10.0.0.1", kA), hinted("10.0.0.2", kB), starting("10.0.0.3")},
+       "a",
+       {"10.0.0.1:8080"}},
+      {"none for ours", {hinted("10.0.0.1", kA), hinted("10.0.0.2", kA)}, "b", {"10.0.0.1:8080", "10.0.0.2:8080"}},
+      {"a zone that no hint names", {hinted("10.0.0.1", kA)}, "c", {"10.0.0.1:8080"}},
+      {"the node has no zone",
+       {hinted("10.0.0.1", kA), hinted("10.0.0.2", kB)},
+       "",
+       {"10.0.0.1:8080", "10.0.0.2:8080"}},
+  };
+  for (const auto& each : cases) {
+    auto slice = slice_of("a/b", {});
+    slice.zones = {"a", "b"};
+    slice.endpoints = each.endpoints;
+    EXPECT_EQ(targets(service_at({"10.96.0.1"}), {slice}, kCluster, each.zone), each.expected) << each.name;
+  }
+}
+
+TEST(Targets, HintsDoNotCountOnTheNodeNorAmongThoseThatEnd) {
+  auto slice = slice_of("a/b", {local(hinted("10.0.0.1", 1)), local(hinted("10.0.0.2", 2))});
+  slice.zones = {"a", "b"};
+  EXPECT_THAT(targets(service_at({"10.96.0.1"}), {slice}, kLocal, "a"), ElementsAre("10.0.0.1:8080", "10.0.0.2:8080"));
+  for (auto& each : slice.endpoints) {
+    each.ready = false;
+    each.terminating = true;
+  }
+  EXPECT_THAT(targets(service_at({"10.96.0.1"}), {slice}, kCluster, "a"),
+              ElementsAre("10.0.0.1:8080", "10.0.0.2:8080"));
+}
+
+TEST(Frontends, AreOfEveryKind) {
+  auto service = service_at({"10.96.0.1"});
+  service.ports[0].node_port = 30080;
+  service.external_ips = {ip("198.51.100.1")};
+  service.load_balancer_ips = {ip("203.0.113.1")};
+  EXPECT_THAT(
+      frontends(service, {.addresses = {ip("192.0.2.1"), ip("192.0.2.2")}, .zone = "", .external_ips = true}),
+      ElementsAre("ClusterIP 10.96.0.1:80/TCP 80", "NodePort 192.0.2.1:30080/TCP 80", "NodePort 192.0.2.2:30080/TCP 80",
+                  "ExternalIP 198.51.100.1:80/TCP 80", "LoadBalancer 203.0.113.1:80/TCP 80"));
+}
+
+TEST(Frontends, ExternalIpsCanBeSwitchedOff) {
+  auto service = service_at({"10.96.0.1"});
+  service.external_ips = {ip("198.51.100.1")};
+  service.load_balancer_ips = {ip("203.0.113.1")};
+  EXPECT_THAT(frontends(service, {.addresses = {}, .zone = "", .external_ips = false}),
+              ElementsAre("ClusterIP 10.96.0.1:80/TCP 80", "LoadBalancer 203.0.113.1:80/TCP 80"));
+}
+
+TEST(Frontends, AreOfTheServicesFamilies) {
+  const Facts facts{.addresses = {ip("192.0.2.1"), ip("2001:db8::1")}, .zone = "", .external_ips = true};
+  auto service = service_at({"10.96.0.1"});
+  service.ports[0].node_port = 30080;
+  service.external_ips = {ip("2001:db8::2")};
+  EXPECT_THAT(frontends(service, facts),
+              ElementsAre("ClusterIP 10.96.0.1:80/TCP 80", "NodePort 192.0.2.1:30080/TCP 80"));
+  service.cluster_ips.push_back(ip("fd00::1"));
+  EXPECT_THAT(frontends(service, facts),
+              UnorderedElementsAre("ClusterIP 10.96.0.1:80/TCP 80", "ClusterIP [fd00::1]:80/TCP 80",
+                                   "NodePort 192.0.2.1:30080/TCP 80", "NodePort [2001:db8::1]:30080/TCP 80",
+                                   "ExternalIP [2001:db8::2]:80/TCP 80"));
+}
+
+TEST(Frontends, PortsMayShareANumber) {
+  auto service = service_at({"10.96.0.1"});
+  service.ports = {{.name = "dns", .protocol = kUdp, .port = 53, .node_port = 0},
+                   {.name = "dns-tcp", .protocol = kTcp, .port = 53, .node_port = 0},
+                   {.name = "metrics", .protocol = kTcp, .port = 9153, .node_port = 0}};
+  EXPECT_THAT(frontends(service), ElementsAre("ClusterIP 10.96.0.1:53/UDP 53", "ClusterIP 10.96.0.1:53/TCP 53",
+                                              "ClusterIP 10.96.0.1:9153/TCP 9153"));
+}
+
+TEST(Frontends, EachIsThereOnce) {
+  auto service = service_at({"10.96.0.1"});
+  service.external_ips = service.load_balancer_ips = {ip("203.0.113.1"), ip("203.0.113.1"), ip("10.96.0.1")};
+  EXPECT_THAT(frontends(service), ElementsAre("ClusterIP 10.96.0.1:80/TCP 80", "ExternalIP 203.0.113.1:80/TCP 80"));
+}
+
+TEST(Frontends, InternalTrafficPolicyLocalKeepsTheClusterIpOnTheNode) {
+  auto service = service_at({"10.96.0.1"});
+  service.ports[0].node_port = 30080;
+  service.internal_local = true;
+  EXPECT_THAT(frontends(service, {.addresses = {ip("192.0.2.1")}, .zone = "", .external_ips = true}),
+              ElementsAre("ClusterIP 10.96.0.1:80/TCP 80 local", "NodePort 192.0.2.1:30080/TCP 80"));
+}
+
+TEST(Frontends, ExternalTrafficPolicyAndSourceRangesAreNotForTheNodesOwnSockets) {
+  auto service = service_at({"10.96.0.1"});
+  service.ports[0].node_port = 30080;
+  service.external_ips = {ip("198.51.100.1")};
+  service.load_balancer_ips = {ip("203.0.113.1")};
+  const Facts facts{.addresses = {ip("192.0.2.1")}, .zone = "", .external_ips = true};
+  const auto without = frontends_of(service, facts);
+  service.external_local = true;
+  service.source_ranges = {Cidr::parse("198.51.100.0/24").value()};
+  EXPECT_EQ(frontends_of(service, facts), without);
+}
+
+}  // namespace
+}  // namespace netkite::service

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// The registry against a model that knows no differences: random changes, writes that fail half-way, restarts.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <memory>
+#include <random>
+
+#include "agent/service/registry.hpp"
+#include "agent/service/tests/fixture.hpp"
+
+namespace netkite::service {
+namespace {
+
+constexpr unsigned kServices = 6, kSlices = 8, kSteps = 400;
+
+class World {
+ public:
+  explicit World(unsigned seed) : random_(seed) {}
+
+  void step() {
+    // As many changes at once as a busy moment brings.
+    for (unsigned i = below(4); i > 0; --i) change();
+    if (below(12) == 0) restart();
+    auto changes = registry_->flush();
+    if (below(6) == 0) {
+      // The write fails at some point.
+      maps_.apply(changes, below(20) + 1);
+      registry_->adopt(maps_.table());
+      changes = registry_->flush();
+    }
+    maps_.apply(changes);
+    if (::testing::Test::HasFailure()) return;
+    compare();
+    registry_->adopt(maps_.table());
+    // Only a set that holds no frontend is written anew.
+    const auto again = registry_->flush();
+    EXPECT_TRUE(again.frontends.empty() && again.gone_frontends.empty());
+    maps_.apply(again);
+    EXPECT_TRUE(registry_->flush().empty());
+  }
+
+ private:
+  unsigned below(unsigned bound) { return std::uniform_int_distribution<unsigned>(0, bound - 1)(random_); }
+  bool maybe(unsigned one_in) { return below(one_in) == 0; }
+
+  void change() {
+    switch (below(8)) {
+      case 0:
+        return change_service();
+      case 1:
+        facts_.external_ips = !maybe(4);
+        facts_.zone = maybe(2) ? "a" : "b";
+        facts_.addresses.clear();
+        if (maybe(2)) facts_.addresses.push_back(ip("192.0.2.1"));
+        if (maybe(2)) facts_.addresses.push_back(ip("2001:db8::1"));
+        return registry_->set_facts(facts_);
+      default:
+        return change_slice();
+    }
+  }
+
+  static std::string key_of(unsigned i) { return "n/" + std::to_string(i); }
+
+  void change_service() {
+    const auto i = below(kServices);
+    if (maybe(3)) {
+      services_.erase(key_of(i));
+      return registry_->remove_service(key_of(i));
+    }
+    kube::Service service;
+    service.created = std::to_string(below(3));
+    service.cluster_ips.push_back(Ip::v4(0x0a600000U + below(kServices)));
+    if (maybe(2)) service.cluster_ips.push_back(ip("fd00::" + std::to_string(i)));
+    for (unsigned k = below(3); k > 0; --k) service.external_ips.push_back(Ip::v4(0xc6336400U + below(3)));
+    service.internal_local = maybe(3);
+    service.publish_not_ready = maybe(4);
+    service.affinity_s = below(2) * 60;
+    service.ports = {{.name = "a", .protocol = kTcp, .port = 80, .node_port = maybe(2) ? port(30'000) : port(0)}};
+    if (maybe(2)) service.ports.push_back({.name = "b", .protocol = kUdp, .port = 80, .node_port = 0});
+    services_[key_of(i)] = service;
+    registry_->set_service(key_of(i), service);
+  }
+  static std::uint16_t port(unsigned number) { return static_cast<std::uint16_t>(number); }
+
+  void change_slice() {
+    const auto key = "slice-" + std::to_string(below(kSlices));
+    if (maybe(4)) {
+      slices_.erase(key);
+      return registry_->remove_slice(key);
+    }
+    const bool v6 = maybe(3);
+    kube::EndpointSlice slice;
+    slice.service = key_of(below(kServices));
+    slice.family = v6 ? Family::v6 : Family::v4;
+    slice.ports = {{.name = "a", .protocol = kTcp, .port = port(8080 + below(2))}};
+    if (maybe(2)) slice.ports.push_back({.name = "b", .protocol = kUdp, .port = 8080});
+    slice.zones = {"a", "b"};
+    const bool hinted = maybe(2);
+    for (unsigned k = below(6); k > 0; --k) {
+      kube::Endpoint each;
+      each.address = v6 ? ip("fd01::" + std::to_string(below(8) + 1)) : Ip::v4(0x0a000001U + below(8));
+      each.ready = !maybe(3);
+      each.serving = each.ready || maybe(2);
+      each.terminating = !each.ready && maybe(2);
+      each.local = maybe(2);
+      each.zones = hinted ? below(3) + 1 : 0;
+      slice.endpoints.push_back(each);
+    }
+    slices_[key] = slice;
+    registry_->set_slice(key, slice);
+  }
+
+  void restart() {
+    registry_ = std::make_unique<Registry>(facts_);
+    maps_.forget_gone();
+    registry_->adopt(maps_.table());
+    for (const auto& [key, service] : services_) registry_->set_service(key, service);
+    for (const auto& [key, slice] : slices_) registry_->set_slice(key, slice);
+  }
+
+  std::vector<Target> targets(const std::string& key, const SetKey& set) const {
+    std::vector<const kube::EndpointSlice*> mine;
+    for (const auto& [name, slice] : slices_) {
+      if (slice.service == key) mine.push_back(&slice);
+    }
+    return targets_of(services_.at(key), mine, set, facts_.zone);
+  }
+
+  // The maps, with what everything means compiled anew.
+  void compare() const {
+    struct Winner {
+      std::tuple<bool, std::string, std::string> rank;
+      SetKey set;
+    };
+    std::map<Frontend, Winner> winners;
+    std::set<std::pair<std::string, SetKey>> sets;
+    for (const auto& [key, service] : services_) {
+      for (const auto& each : frontends_of(service, facts_)) {
+        const bool written = each.kind == Kind::external_ip || each.kind == Kind::load_balancer;
+        const Winner winner{.rank = {written, service.created, key}, .set = each.set};
+        auto& best = winners.try_emplace(each.frontend, winner).first->second;
+        if (winner.rank < best.rank) best = winner;
+        sets.emplace(key, each.set);
+      }
+    }
+    ASSERT_EQ(maps_.frontends.size(), winners.size());
+    std::map<std::uint32_t, std::pair<std::string, SetKey>> owners;
+    for (const auto& [frontend, winner] : winners) {
+      const auto& key = std::get<2>(winner.rank);
+      std::vector<std::string> expected;
+      for (const auto& each : targets(key, winner.set)) expected.push_back(text_of(each.address, each.port));
+      EXPECT_THAT(maps_.behind(frontend), ::testing::UnorderedElementsAreArray(expected)) << to_string(frontend);
+      const auto& entry = maps_.frontends.at(frontend);
+      EXPECT_EQ(entry.affinity_s, services_.at(key).affinity_s);
+      const std::pair<std::string, SetKey> owner{key, winner.set};
+      EXPECT_EQ(owners.emplace(entry.set, owner).first->second, owner) << "two services share a set";
+    }
+    std::size_t backends = 0;
+    for (const auto& [key, set] : sets) backends += targets(key, set).size();
+    EXPECT_EQ(maps_.backends.size(), backends);
+    EXPECT_EQ(maps_.slots.size(), backends);
+  }
+
+  std::minstd_rand random_;
+  Facts facts_;
+  std::map<std::string, kube::Service> services_;
+  std::map<std::string, kube::EndpointSlice> slices_;
+  Maps maps_;
+  std::unique_ptr<Registry> registry_ = std::make_unique<Registry>(facts_);
+};
+
+TEST(RegistryAtRandom, ReadersAreNeverMisledAndNothingStays) {
+  for (unsigned seed = 1; seed <= 20 && !HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    World world(seed);
+    for (unsigned i = 0; i < kSteps && !HasFailure(); ++i) world.step();
+  }
+}
+
+}  // namespace
+}  // namespace netkite::service

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Asks for services as programs do, and says who answered and who it believes to talk with.
+//   nk-socket serve PORT NAME                answers NAME over TCP and UDP on all addresses, until it is killed
+//   nk-socket talk tcp|udp|connected [6]     one question a line of standard input, "ADDRESS PORT", and one line of
+//   output:
+//                                            "NAME from ADDRESS PORT", or "error: REASON". tcp: a connection each; udp:
+//                                            datagrams of one socket; connected: a connected UDP socket each. 6:
+//                                            sockets of IPv6, which also take ::ffff:a.b.c.d
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <iostream>
+#include <string>
+
+#include "common/base/unique_fd.hpp"
+#include "tests/tools/arguments.hpp"
+
+namespace {
+
+using netkite::UniqueFd;
+using netkite::tools::die;
+
+constexpr int kPatience = 2000;  // ms
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof(storage);
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
+
+  static Address of(const std::string& text, const std::string& port) {
+    Address address;
+    const auto number = htons(static_cast<std::uint16_t>(netkite::tools::Arguments::to_number(port, "port")));
+    auto& v4 = reinterpret_cast<sockaddr_in&>(address.storage);
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(address.storage);
+    if (::inet_pton(AF_INET, text.c_str(), &v4.sin_addr) == 1) {
+      v4.sin_family = AF_INET;
+      v4.sin_port = number;
+      address.length = sizeof(v4);
+    } else if (::inet_pton(AF_INET6, text.c_str(), &v6.sin6_addr) == 1) {
+      v6.sin6_family = AF_INET6;
+      v6.sin6_port = number;
+      address.length = sizeof(v6);
+    } else {
+      die("no address: " + text, 2);
+    }
+    return address;
+  }
+
+  [[nodiscard]] std::string text() const {
+    std::array<char, INET6_ADDRSTRLEN> buffer{};
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(storage);
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
+    const bool is_v6 = storage.ss_family == AF_INET6;
+    const void* bytes = is_v6 ? static_cast<const void*>(&v6.sin6_addr) : &v4.sin_addr;
+    return std::string(::inet_ntop(storage.ss_family, bytes, buffer.data(), buffer.size())) + " " +
+           std::to_string(ntohs(is_v6 ? v6.sin6_port : v4.sin_port));
+  }
+};
+
+std::string reason() { return std::string("error: ") + std::strerror(errno); }
+
+// What comes from the socket, and from whom; datagrams say that themselves.
+std::string answer(int fd, bool connected) {
+  pollfd wait{.fd = fd, .events = POLLIN, .revents = 0};
+  if (::poll(&wait, 1, kPatience) == 0) return "error: no answer";
+  std::array<char, 64> buffer{};
+  Address from;
+  const auto got = ::recvfrom(fd, buffer.data(), buffer.size(), 0, from.get(), &from.length);
+  if (got < 0) return reason();
+  if (connected) {
+    from.length = sizeof(from.storage);
+    if (::getpeername(fd, from.get(), &from.length) != 0) return reason();
+  }
+  return std::string(buffer.data(), static_cast<std::size_t>(got)) + " from " + from.text();
+}
+
+std::string ask_connected(int family, int type, Address to) {
+  const UniqueFd fd(::socket(family, type, 0));
+  const timeval patience{.tv_sec = kPatience / 1000, .tv_usec = 0};
+  if (!fd.valid() || ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
+      ::connect(fd.get(), to.get(), to.length) != 0 || ::send(fd.get(), "?", 1, MSG_NOSIGNAL) < 0) {
+    return reason();
+  }
+  return answer(fd.get(), true);
+}
+
+std::string ask(int fd, Address to) {
+  if (::sendto(fd, "?", 1, 0, to.get(), to.length) < 0) return reason();
+  return answer(fd, false);
+}
+
+int talk(const std::string& how, bool only_v6) {
+  if (how != "tcp" && how != "udp" && how != "connected") die("talk tcp, udp or connected, not " + how, 2);
+  UniqueFd datagrams;
+  std::string address, port;
+  while (std::cin >> address >> port) {
+    const auto to = Address::of(address, port);
+    const int family = only_v6 ? AF_INET6 : to.storage.ss_family;
+    if (how == "udp") {
+      if (!datagrams.valid()) datagrams = UniqueFd(::socket(family, SOCK_DGRAM, 0));
+      std::cout << ask(datagrams.get(), to) << std::endl;
+    } else {
+      std::cout << ask_connected(family, how == "tcp" ? SOCK_STREAM : SOCK_DGRAM, to) << std::endl;
+    }
+  }
+  return 0;
+}
+
+UniqueFd bound(int type, std::uint16_t port) {
+  UniqueFd fd(::socket(AF_INET6, type, 0));
+  const int on = 1, off = 0;
+  sockaddr_in6 everywhere{};
+  everywhere.sin6_family = AF_INET6;
+  everywhere.sin6_port = htons(port);
+  if (!fd.valid() || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+      ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0 ||
+      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&everywhere), sizeof(everywhere)) != 0) {
+    die("port " + std::to_string(port) + ": " + std::strerror(errno));
+  }
+  return fd;
+}
+
+int serve(std::uint16_t port, const std::string& name) {
+  const auto streams = bound(SOCK_STREAM, port), datagrams = bound(SOCK_DGRAM, port);
+  if (::listen(streams.get(), SOMAXCONN) != 0) die(reason());
+  std::cout << "ready" << std::endl;
+  std::array<pollfd, 2> waits{pollfd{.fd = streams.get(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = datagrams.get(), .events = POLLIN, .revents = 0}};
+  while (::poll(waits.data(), waits.size(), -1) >= 0) {
+    if (waits[0].revents != 0) {
+      const UniqueFd client(::accept(streams.get(), nullptr, nullptr));
+      char question = 0;
+      const timeval patience{.tv_sec = kPatience / 1000, .tv_usec = 0};
+      // Unread, it would make the end of the connection a reset.
+      if (client.valid() && ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
+          ::recv(client.get(), &question, 1, 0) == 1) {
+        static_cast<void>(::send(client.get(), name.data(), name.size(), MSG_NOSIGNAL));
+      }
+    }
+    if (waits[1].revents != 0) {
+      std::array<char, 64> question{};
+      Address from;
+      if (::recvfrom(datagrams.get(), question.data(), question.size(), 0, from.get(), &from.length) < 0) continue;
+      static_cast<void>(::sendto(datagrams.get(), name.data(), name.size(), 0, from.get(), from.length));
+    }
+  }
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const netkite::tools::Arguments arguments(argc - 1, argv + 1, {});
+  const auto& verb = arguments.positional(0, "serve or talk");
+  if (verb == "serve") {
+    const auto port = netkite::tools::Arguments::to_number(arguments.positional(1, "PORT"), "PORT");
+    return serve(static_cast<std::uint16_t>(port), arguments.positional(2, "NAME"));
+  }
+  if (verb == "talk") return talk(arguments.positional(1, "tcp, udp or connected"), argc > 3);
+  die("unknown verb " + verb, 2);
+}
