@@ -71,6 +71,7 @@ struct NodeStatus {
   };
   std::vector<Watch> watches;                   // of the API server
   const service::Registry* services = nullptr;  // null: not asked for
+  const CallTimes* service_writes = nullptr;    // together with it
 };
 
 // A service at one of its addresses.

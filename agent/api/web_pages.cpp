@@ -39,6 +39,15 @@ void write_watches(MetricsWriter& out, const NodeStatus& node) {
   for (const auto& watch : node.watches) out.sample(figure(watch.objects), "resource", watch.resource);
 }
 
+void write_services(MetricsWriter& out, const NodeStatus& node) {
+  if (node.service_writes == nullptr) return;
+  out.family("netkite_service_write_seconds", "histogram",
+             "From changes of Services or their endpoints, as they have been read, to the programs' maps.");
+  out.histogram(*node.service_writes, "", "");
+  out.family("netkite_service_write_failures_total", "counter", "Writes that the kernel refused; they are repeated.");
+  out.sample(figure(node.service_writes->failures()));
+}
+
 void write_pods(MetricsWriter& out, const PageSources& sources) {
   out.family("netkite_endpoints", "gauge", "Pods' interfaces on this node.");
   out.sample(figure(sources.manager.size()));
@@ -101,6 +110,7 @@ WebReply web_page(std::string_view path, const NodeStatus& node, const PageSourc
   MetricsWriter out;
   write_node(out, node);
   write_watches(out, node);
+  write_services(out, node);
   write_pods(out, sources);
   write_datapath(out, sources.datapath);
   return {.status = 200, .body = out.take()};

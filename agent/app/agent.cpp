@@ -331,6 +331,7 @@ api::NodeStatus Agent::status() const {
       .not_ready = not_ready(),
       .watches = cluster_ ? cluster_->watches() : std::vector<api::NodeStatus::Watch>(),
       .services = services_ ? &services_->registry() : nullptr,
+      .service_writes = services_ ? &services_->writes() : nullptr,
   };
 }
 

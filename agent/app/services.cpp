@@ -106,7 +106,9 @@ void Services::work() {
     attach_trouble_ = attached ? std::string() : "services: " + attached.error().message;
   }
   if (services_synced_ && slices_synced_ && node_known_) {
+    const auto start = std::chrono::steady_clock::now();
     const auto written = write();
+    written ? writes_.took(std::chrono::steady_clock::now() - start) : writes_.failed();
     write_trouble_ = written ? std::string() : "services: " + written.error().message;
   }
   if (attach_trouble_.empty() && write_trouble_.empty()) return;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/api/metrics.hpp"
 #include "agent/config/options.hpp"
 #include "agent/datapath/datapath.hpp"
 #include "agent/kube/manifests.hpp"
@@ -30,6 +31,7 @@ class Services {
   // One line each: objects that make no sense, what the kernel refused, frontends that two services want.
   [[nodiscard]] std::vector<std::string> problems() const;
   [[nodiscard]] const service::Registry& registry() const { return registry_; }
+  [[nodiscard]] const api::CallTimes& writes() const { return writes_; }
 
  private:
   void take_service(const std::string& key, const kube::Json& object);
@@ -45,6 +47,7 @@ class Services {
   service::Facts facts_;
   service::Registry registry_;
   std::map<std::string, std::string> unreadable_;  // by kind and key: why
+  api::CallTimes writes_;
   std::string attach_trouble_, write_trouble_;
   bool services_synced_ = false, slices_synced_ = false, node_known_ = false;
   bool attached_ = false, adopted_ = false, scheduled_ = false, stopped_ = false;

@@ -24,6 +24,7 @@ class Checker {
   std::vector<std::string> run() {
     strings();
     kubernetes();
+    services();
     pools();
     for (std::size_t i = 0; i < options_.peers.size(); ++i) peer(i);
     uplinks();
@@ -91,6 +92,14 @@ class Checker {
     }
     if (!options_.pools.empty()) problem("pools: they come from the Node object while kubernetes.enabled is true");
     if (!options_.peers.empty()) problem("peers: they come from the Node objects while kubernetes.enabled is true");
+  }
+
+  void services() {
+    const auto& services = options_.services;
+    if (!services.cgroup.empty()) absolute("services.cgroup", services.cgroup);
+    if (services.enabled && !options_.kubernetes.enabled) {
+      problem("services.enabled: it needs kubernetes.enabled: an API server or a folder of manifests has the Services");
+    }
   }
 
   void pools() {

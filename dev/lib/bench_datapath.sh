@@ -5,15 +5,16 @@
 # Few enough that a case takes seconds under emulation; more does not change the figures.
 bench_rtt_count=300 bench_connect_count=100 bench_stream_bytes=8000000
 
-datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq)
+datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq clusterip clusterip_many)
 
-# <case> <client> <server>: IPv4 under the case's name, IPv6 with -v6 behind it.
+# <case> <client> <server> [IPv4 IPv6]: IPv4 under the case's name, IPv6 with -v6 behind it. The two addresses are asked
+# instead of the server's own.
 measure_path() {
   local name=$1 client=$2 server=$3 family address
   lab_start serve "$server" nk-probe serve --tcp 5000
   for family in 4 6; do
-    address=$(lab_ip "$server" "$family")
-    [ "$family" = 4 ] || name=$name-v6
+    address=${4:-$(lab_ip "$server" "$family")}
+    [ "$family" = 4 ] || { name=$name-v6 address=${5:-$address}; }
     probe rtt .p50_us us --count "$bench_rtt_count"
     probe connect .p50_us us --count "$bench_connect_count"
     probe stream .gbit_s Gbit/s --bytes "$bench_stream_bytes"
@@ -104,6 +105,37 @@ case_host_masq() {
 }
 case_ptp_masq() { raise_peer ptp true; measure_path ptp-masq-remote a1 b; }
 case_netkit_masq() { raise_netkite netkit true; measure_path netkit-masq-remote a1 b; }
+
+# Pods as by case_netkit, and node a serves so many services, of which 10.96.0.1 and fd96::1 lead to b1.
+raise_services() {
+  mkdir "$lab/manifests"
+  jq -nc --argjson count "$1" --arg v4 "$(lab_ip b1 4)" --arg v6 "$(lab_ip b1 6)" '
+    (range(1; 3) | {apiVersion: "v1", kind: "Node", metadata: {name: (if . == 1 then "a" else "b" end)},
+      spec: {podCIDRs: ["10.77.\(.).0/24", "fd77:\(.)::/64"]},
+      status: {addresses: ["192.0.2.\(.)", "2001:db8::\(.)" | {type: "InternalIP", address: .}]}}),
+    (range(1; $count + 1) | {apiVersion: "v1", kind: "Service", metadata: {name: "s\(.)"}, spec: {
+      clusterIPs: ["10.96.\(. / 256 | floor).\(. % 256)", "fd96::\(.)"], ports: [{protocol: "TCP", port: 5000}]}}),
+    ({IPv4: $v4, IPv6: $v6} | to_entries[] | {apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
+      metadata: {name: "s1-\(.key)", labels: {"kubernetes.io/service-name": "s1"}}, addressType: .key,
+      endpoints: [{addresses: [.value]}], ports: [{protocol: "TCP", port: 5000}]})' |
+    sed 's/^/---\n/' > "$lab/manifests/all.yaml"
+  lab_agent_stop a
+  lab_agent a ".device = \"netkit\" | .masquerade = {enabled: false} | del(.pools, .peers) | .services = {enabled: true} |
+    .kubernetes = {enabled: true, manifests: \"$lab/manifests\"}"
+  until lab_in a netkite --socket "$lab/a/run/agent.sock" --output json status |
+    jq -e --argjson count "$1" '.maps[] | select(.name == "nk_frontend_v1").entries == 2 * $count' > /dev/null; do sleep 1; done
+}
+case_clusterip() {
+  raise_netkite netkit false
+  raise_services 10
+  measure_path direct a1 b1
+  measure_path netkit-clusterip a1 b1 10.96.0.1 fd96::1
+}
+case_clusterip_many() {
+  raise_netkite netkit false
+  raise_services 10000
+  measure_path netkit-clusterip-10000 a1 b1 10.96.0.1 fd96::1
+}
 
 # Rows to the file $1.
 bench_datapath_here() {

@@ -61,5 +61,5 @@ eventually 10 '[ "$(to_b)" = eth0 ]' || fail "the route to node b's pods leads o
 note "deleted, and nothing is left"
 kubectl delete deployment echo > /dev/null
 eventually 60 '[ "$(list | jq ".items | length")" = 0 ]' || fail "pods are left: $(kubectl get pods)"
-wait_for=10 same_world a "$lab/before"
+wait_for=30 same_world a "$lab/before"
 for node in a b; do lab_end_process "$(cat "$lab/jobs/kubelet-$node.pid")" TERM; rm "$lab/jobs/kubelet-$node.pid"; done

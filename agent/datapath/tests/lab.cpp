@@ -212,9 +212,7 @@ void LabTest::TearDown() {
 
 void LabTest::reopen() {
   datapath_.reset();
-  auto opened = Datapath::open(options_, features());
-  ASSERT_TRUE(opened) << opened.error().message;
-  datapath_ = std::move(*opened);
+  datapath_ = must(Datapath::open(options_, features()));
 }
 
 Pod LabTest::make_pod(wire::DeviceMode kind, const std::string& name, const std::string& address,

@@ -69,7 +69,7 @@ class LabTest : public testing::Test {
   void SetUp() override;
   void TearDown() override;
 
-  // Fails the test when the datapath does not open.
+  // Ends the test when the datapath does not open.
   void reopen();
   // `kind`: netkit (or skip the test where the kernel has none), netkit-l2, veth.
   [[nodiscard]] Pod make_pod(wire::DeviceMode kind, const std::string& name, const std::string& address,

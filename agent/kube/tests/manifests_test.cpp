@@ -122,7 +122,8 @@ TEST_F(ManifestsTest, TellsWhatIsThereAndThenEveryChange) {
   EXPECT_THAT(words, ElementsAre("+a", "+b", "synced", "+pod default/p", "pod synced", "ok", "ok",  //
                                  "+b", "ok", "ok", "+c", "ok", "ok", "-a", "-b", "ok", "ok"));
   // Nothing but the wanted fields.
-  EXPECT_EQ(objects["b"], Json::parse(R"({"metadata": {"name": "b"}, "spec": {"podCIDRs": ["10.3.0.0/24"]}})"));
+  EXPECT_EQ(objects["b"],
+            Json::parse(R"({"metadata": {"name": "b", "labels": {}}, "spec": {"podCIDRs": ["10.3.0.0/24"]}})"));
   EXPECT_EQ(objects["default/p"]["metadata"]["labels"]["app"], "web");
 }
 
@@ -152,6 +153,21 @@ TEST_F(ManifestsTest, SaysWhatHasNoEffect) {
   EXPECT_THAT(trouble, HasSubstr("b.yaml: v1 Service has no effect here"));
   EXPECT_THAT(trouble, HasSubstr("b.yaml: Pod: metadata.name is missing"));
   EXPECT_EQ(objects["a"]["spec"]["podCIDRs"][0], "10.1.0.0/24");
+}
+
+TEST_F(ManifestsTest, TakesAnOlderVersionOfAnObject) {
+  auto resource = nodes();
+  resource.older = {.version = "v0", .path = ""};
+  Manifests with_older(context, folder, {subscription(std::move(resource), "")});
+  write("a.yaml", node("a", "10.1.0.0/24"));
+  write("b.yaml",
+        "apiVersion: v0\nkind: Node\nmetadata: {name: b}\n---\napiVersion: v0\nkind: Node\nmetadata: {name: a}\n");
+  boost::asio::co_spawn(context, with_older.run(), [](const std::exception_ptr& error) { EXPECT_FALSE(error); });
+  step = [&](const std::string& word) {
+    if (word.starts_with("!")) with_older.stop();
+  };
+  context.run_for(std::chrono::seconds(20));
+  EXPECT_THAT(words, ElementsAre("+a", "+b", "synced", HasSubstr("b.yaml: Node a is given twice")));
 }
 
 TEST_F(ManifestsTest, WaitsForAFolderThatIsNotThere) {

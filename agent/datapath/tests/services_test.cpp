@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Programs of sockets on a control group, and the maps of services.
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "agent/datapath/tests/lab.hpp"
+
+namespace netkite::datapath::lab {
+namespace {
+
+using testing::Each;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+constexpr std::array kTypes = {BPF_CGROUP_INET4_CONNECT,     BPF_CGROUP_INET6_CONNECT,    BPF_CGROUP_UDP4_SENDMSG,
+                               BPF_CGROUP_UDP6_SENDMSG,      BPF_CGROUP_UDP4_RECVMSG,     BPF_CGROUP_UDP6_RECVMSG,
+                               BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME};
+
+std::string hierarchy() {
+  std::ifstream mounts("/proc/self/mounts");
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream words(line);
+    std::string device, place, type;
+    if (words >> device >> place >> type && type == "cgroup2") return place;
+  }
+  return {};
+}
+
+class ServicesTest : public LabTest {
+ protected:
+  void SetUp() override {
+    LabTest::SetUp();
+    const auto root = hierarchy();
+    if (root.empty()) GTEST_SKIP() << "no version 2 hierarchy of control groups is mounted";
+    for (const char* name : {"a", "b"}) {
+      groups_.push_back(root + "/netkite-datapath-" + std::to_string(::getpid()) + name);
+      std::filesystem::create_directory(groups_.back());
+    }
+    options_.services.enabled = true;
+    options_.services.cgroup = groups_.front();
+  }
+  void TearDown() override {
+    LabTest::TearDown();
+    for (const auto& group : groups_) ::rmdir(group.c_str());
+  }
+
+  // How many programs a group has of each type.
+  static std::vector<std::uint32_t> programs_on(const std::string& group) {
+    const UniqueFd fd(::open(group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    std::vector<std::uint32_t> counts;
+    for (const auto type : kTypes) {
+      std::uint32_t flags = 0, count = 0;
+      EXPECT_EQ(bpf_prog_query(fd.get(), type, 0, &flags, nullptr, &count), 0);
+      counts.push_back(count);
+    }
+    return counts;
+  }
+  std::string socket_pin(const std::string& name) const { return options_.bpffs + "/sockets/" + name; }
+  std::vector<std::uint32_t> link_ids() const {
+    std::vector<std::uint32_t> ids;
+    for (const auto& name : pins("sockets")) {
+      const UniqueFd fd(bpf_obj_get(socket_pin(name).c_str()));
+      const auto info = link_info(fd.get());
+      EXPECT_TRUE(ok(info));
+      ids.push_back(info ? info->id : 0);
+    }
+    return ids;
+  }
+
+  std::vector<std::string> groups_;
+};
+
+TEST_F(ServicesTest, EachProgramOnceAndAdoptedByTheNextAgent) {
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_sockets()));
+  EXPECT_THAT(programs_on(groups_.front()), Each(1));
+  EXPECT_THAT(pins("sockets"), ElementsAre("connect4", "connect6", "peername4", "peername6", "recvmsg4", "recvmsg6",
+                                           "sendmsg4", "sendmsg6"));
+  const auto before = link_ids();
+  reopen();
+  EXPECT_THAT(programs_on(groups_.front()), Each(1));
+  ASSERT_TRUE(ok(datapath_->attach_sockets()));
+  ASSERT_TRUE(ok(datapath_->attach_sockets()));
+  EXPECT_THAT(programs_on(groups_.front()), Each(1));
+  EXPECT_EQ(link_ids(), before);
+}
+
+TEST_F(ServicesTest, ALostPinIsFoundAgain) {
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_sockets()));
+  // Held by somebody else, or the pin's end would have been the link's.
+  const UniqueFd held(bpf_obj_get(socket_pin("connect4").c_str()));
+  const auto before = link_ids();
+  ASSERT_EQ(::unlink(socket_pin("connect4").c_str()), 0);
+  ASSERT_TRUE(ok(datapath_->attach_sockets()));
+  EXPECT_THAT(programs_on(groups_.front()), Each(1));
+  EXPECT_EQ(link_ids(), before);
+}
+
+TEST_F(ServicesTest, AnotherGroupTakesThemOver) {
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_sockets()));
+  options_.services.cgroup = groups_.back();
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_sockets()));
+  EXPECT_THAT(programs_on(groups_.front()), Each(0));
+  EXPECT_THAT(programs_on(groups_.back()), Each(1));
+}
+
+TEST_F(ServicesTest, AFailureAtAnyProgramLeavesNothing) {
+  reopen();
+  for (const std::string name :
+       {"recvmsg4", "recvmsg6", "peername4", "peername6", "connect4", "connect6", "sendmsg4", "sendmsg6"}) {
+    const auto in_the_way = socket_pin(name);
+    ASSERT_TRUE(std::filesystem::create_directory(in_the_way));
+    const auto refused = datapath_->attach_sockets();
+    ASSERT_FALSE(refused) << name;
+    EXPECT_THAT(refused.error().message, HasSubstr(name));
+    EXPECT_THAT(programs_on(groups_.front()), Each(0)) << name;
+    EXPECT_THAT(pins("sockets"), ElementsAre(name));
+    ASSERT_TRUE(std::filesystem::remove(in_the_way));
+  }
+  EXPECT_TRUE(ok(datapath_->attach_sockets()));
+}
+
+TEST_F(ServicesTest, WithoutAGroupItSaysWhatToDo) {
+  options_.services.cgroup = folder("none");
+  reopen();
+  const auto refused = datapath_->attach_sockets();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("services.cgroup: " + folder("none")));
+}
+
+TEST_F(ServicesTest, SwitchedOffNothingIsLeft) {
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_sockets()));
+  options_.services.enabled = false;
+  reopen();
+  EXPECT_THAT(programs_on(groups_.front()), Each(0));
+  EXPECT_THAT(pins("sockets"), IsEmpty());
+  EXPECT_THAT(pins("maps"), Each(testing::Not(testing::AnyOf("nk_frontend_v1", "nk_slot_v1", "nk_backend_v1",
+                                                             "nk_affinity_v1", "nk_socket_v1"))));
+  EXPECT_EQ(datapath_->attach_sockets().error().code, Code::not_found);
+}
+
+TEST_F(ServicesTest, TheMapsHoldWhatWasWrittenAndAFullOneNamesTheOption) {
+  options_.services.max_backends = 2;
+  reopen();
+  const service::Frontend v4{.address = ip("10.96.0.1"), .port = 80, .protocol = kube::Protocol::tcp};
+  const service::Frontend v6{.address = ip("fd96::1"), .port = 53, .protocol = kube::Protocol::udp};
+  service::Changes changes;
+  changes.backends = {{7, {.set = 3, .address = ip("10.77.0.1"), .port = 8080}},
+                      {8, {.set = 4, .address = ip("fd77::1"), .port = 53}}};
+  changes.slots = {{{.set = 3, .index = 0}, 7}, {{.set = 4, .index = 0}, 8}};
+  changes.frontends = {{v4, {.set = 3, .count = 1, .affinity_s = 10}}, {v6, {.set = 4, .count = 1, .affinity_s = 0}}};
+  ASSERT_TRUE(ok(datapath_->change_services(changes)));
+  reopen();
+  const auto table = datapath_->services();
+  ASSERT_TRUE(ok(table));
+  EXPECT_THAT(table->frontends, UnorderedElementsAre(changes.frontends.front(), changes.frontends.back()));
+  EXPECT_THAT(table->slots, UnorderedElementsAre(changes.slots.front(), changes.slots.back()));
+  EXPECT_THAT(table->backends, UnorderedElementsAre(changes.backends.front(), changes.backends.back()));
+
+  service::Changes more;
+  more.backends = {{9, {.set = 3, .address = ip("10.77.0.2"), .port = 8080}}};
+  const auto refused = datapath_->change_services(more);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("services.max_backends"));
+
+  service::Changes less;
+  less.gone_frontends = {v4};
+  less.gone_slots = {{.set = 3, .index = 0}};
+  less.gone_backends = {7};
+  ASSERT_TRUE(ok(datapath_->change_services(less)));
+  EXPECT_THAT(datapath_->services()->frontends, ElementsAre(changes.frontends.back()));
+  EXPECT_THAT(datapath_->services()->backends, ElementsAre(changes.backends.back()));
+}
+
+}  // namespace
+}  // namespace netkite::datapath::lab
