@@ -2,12 +2,9 @@
 #include "agent/app/services.hpp"
 
 #include <boost/asio/post.hpp>
-#include <chrono>
 
 namespace netkite::app {
 namespace {
-
-constexpr auto kRetry = std::chrono::seconds(5);
 
 service::Facts facts_of(const config::Options& options) {
   return {.addresses = {}, .zone = {}, .external_ips = options.services.external_ips};
@@ -15,9 +12,11 @@ service::Facts facts_of(const config::Options& options) {
 
 }  // namespace
 
-Services::Services(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath)
+Services::Services(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath,
+                   std::chrono::milliseconds pause)
     : context_(context),
       timer_(context),
+      pause_(pause),
       datapath_(datapath),
       node_name_(options.node_name),
       facts_(facts_of(options)),
@@ -112,7 +111,7 @@ void Services::work() {
     write_trouble_ = written ? std::string() : "services: " + written.error().message;
   }
   if (attach_trouble_.empty() && write_trouble_.empty()) return;
-  timer_.expires_after(kRetry);
+  timer_.expires_after(pause_);
   timer_.async_wait([this](const boost::system::error_code& cancelled) {
     if (!cancelled) schedule();
   });

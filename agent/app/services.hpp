@@ -4,6 +4,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
@@ -20,8 +21,9 @@ namespace netkite::app {
 
 class Services {
  public:
-  // The datapath outlives this.
-  Services(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath);
+  // The datapath outlives this. What fails is tried again after `pause`.
+  Services(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath,
+           std::chrono::milliseconds pause = std::chrono::seconds(5));
 
   // What to follow. Nothing is written before both kinds have been told whole, and the own node is known.
   [[nodiscard]] std::vector<kube::Subscription> subscriptions();
@@ -42,6 +44,7 @@ class Services {
 
   boost::asio::io_context& context_;
   boost::asio::steady_timer timer_;  // until what failed is tried again
+  std::chrono::milliseconds pause_;
   datapath::Datapath& datapath_;
   std::string node_name_;
   service::Facts facts_;

@@ -62,8 +62,14 @@ class FakeDatapath final : public datapath::Datapath {
   Result<void> remove_stale(const std::vector<std::uint32_t>&) override { return journal_.note("stale"); }
   Result<void> set_remotes(const std::vector<datapath::Remote>&) override { return journal_.note("remotes"); }
   Result<void> attach_sockets() override { return journal_.note("sockets"); }
-  Result<service::Table> services() override { return service::Table(); }
-  Result<void> change_services(const service::Changes&) override { return journal_.note("services"); }
+  Result<service::Table> services() override {
+    std::ignore = journal_.note("read services");
+    return service_table;
+  }
+  Result<void> change_services(const service::Changes& changes) override {
+    last_changes = changes;
+    return journal_.note("write services");
+  }
   Result<void> deny(const std::vector<Cidr>& prefixes) override {
     for (const auto& prefix : prefixes) denied_list.push_back({.prefix = prefix});
     return journal_.note("deny");
@@ -107,6 +113,8 @@ class FakeDatapath final : public datapath::Datapath {
   std::map<std::string, datapath::EndpointDevice> attached;
   std::vector<datapath::DeniedPrefix> denied_list;
   std::vector<datapath::ProgramReport> program_list;
+  service::Table service_table;
+  service::Changes last_changes;
   int events_per_drain = 1;
 
  private:

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/app/services.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "agent/endpoint/tests/fakes.hpp"
+
+namespace netkite::app {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class ServicesTest : public ::testing::Test {
+ protected:
+  ServicesTest() {
+    options_.node_name = "a";
+    options_.services.enabled = true;
+    services_.emplace(context_, options_, datapath_, std::chrono::milliseconds(20));
+    subscriptions_ = services_->subscriptions();
+  }
+
+  // What has come by now, and retries of this time.
+  void work(std::chrono::milliseconds time = std::chrono::milliseconds(5)) {
+    context_.restart();
+    context_.run_for(time);
+  }
+  kube::Events& services() { return subscriptions_.at(0).events; }
+  kube::Events& slices() { return subscriptions_.at(1).events; }
+  void tell_service(const std::string& cluster_ip) {
+    auto object = kube::Json::parse(R"({"metadata": {"name": "web", "namespace": "default"},
+                                        "spec": {"ports": [{"port": 80}]}})");
+    object["spec"]["clusterIP"] = cluster_ip;
+    services().changed("default/web", object);
+  }
+  void tell_slice(const std::string& address) {
+    auto object = kube::Json::parse(R"({"metadata": {"name": "web-1", "namespace": "default",
+                                                     "labels": {"kubernetes.io/service-name": "web"}},
+                                        "addressType": "IPv4", "endpoints": [{}], "ports": [{"port": 8080}]})");
+    object["endpoints"][0]["addresses"].push_back(address);
+    slices().changed("default/web-1", object);
+  }
+  void sync() {
+    services().synced();
+    slices().synced();
+    services_->set_own_node({});
+    work();
+  }
+
+  boost::asio::io_context context_;
+  config::Options options_;
+  endpoint::testing::Journal journal_;
+  endpoint::testing::FakeDatapath datapath_{journal_};
+  std::optional<Services> services_;
+  std::vector<kube::Subscription> subscriptions_;
+};
+
+TEST_F(ServicesTest, NothingIsWrittenBeforeAllIsKnown) {
+  tell_service("10.96.0.1");
+  services().synced();
+  services_->set_own_node({});
+  work();
+  EXPECT_THAT(journal_.calls, ElementsAre("sockets"));
+  tell_slice("10.77.0.1");
+  slices().synced();
+  work();
+  EXPECT_THAT(journal_.calls, ElementsAre("sockets", "read services", "write services"));
+  EXPECT_EQ(datapath_.last_changes.frontends.size(), 1U);
+  EXPECT_EQ(datapath_.last_changes.backends.size(), 1U);
+}
+
+TEST_F(ServicesTest, ASwarmOfEventsIsOneWriteAndNoChangeIsNone) {
+  sync();
+  for (int i = 1; i < 50; ++i) {
+    tell_service("10.96.0." + std::to_string(i));
+    tell_slice("10.77.0." + std::to_string(i));
+  }
+  work();
+  EXPECT_EQ(journal_.count("write services"), 1);
+  tell_service("10.96.0.49");
+  work();
+  EXPECT_EQ(journal_.count("write services"), 1);
+}
+
+TEST_F(ServicesTest, WhatTheKernelRefusesIsSaidAndRepeatedFromWhatIsThere) {
+  journal_.failing = {"write services"};
+  tell_service("10.96.0.1");
+  tell_slice("10.77.0.1");
+  sync();
+  EXPECT_THAT(services_->problems(), ElementsAre("services: write services was told to fail"));
+  EXPECT_EQ(services_->writes().failures(), 1U);
+  // The first half of it had been written.
+  datapath_.service_table.backends = datapath_.last_changes.backends;
+  journal_.failing.clear();
+  work(std::chrono::milliseconds(100));
+  EXPECT_THAT(services_->problems(), IsEmpty());
+  EXPECT_EQ(journal_.count("read services"), 2);
+  EXPECT_EQ(datapath_.last_changes.frontends.size(), 1U);
+}
+
+TEST_F(ServicesTest, AttachingIsTriedAgain) {
+  journal_.failing = {"sockets"};
+  sync();
+  EXPECT_THAT(services_->problems(), ElementsAre("services: sockets was told to fail"));
+  journal_.failing.clear();
+  work(std::chrono::milliseconds(100));
+  EXPECT_THAT(services_->problems(), IsEmpty());
+  EXPECT_EQ(journal_.count("sockets"), 2);
+}
+
+TEST_F(ServicesTest, AMistakeIsNamedAndKeepsWhatWasThere) {
+  tell_service("10.96.0.1");
+  tell_slice("10.77.0.1");
+  sync();
+  tell_slice("nowhere");
+  work();
+  EXPECT_THAT(services_->problems(), ElementsAre(HasSubstr("default/web-1")));
+  EXPECT_EQ(journal_.count("write services"), 1);
+  slices().removed("default/web-1");
+  work();
+  EXPECT_THAT(services_->problems(), IsEmpty());
+  EXPECT_EQ(datapath_.last_changes.gone_backends.size(), 1U);
+}
+
+}  // namespace
+}  // namespace netkite::app
