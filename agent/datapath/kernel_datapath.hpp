@@ -74,6 +74,7 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] static Result<std::unique_ptr<Core>> load_best(const config::Options& options,
                                                                const Features& features);
   void remove_old_hooks() const;
+  [[nodiscard]] Result<void> open_services(const config::Services& options);
 
   // The pod's two places: what it sends, what it gets.
   struct PodPlaces {

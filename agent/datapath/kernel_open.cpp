@@ -88,6 +88,18 @@ void KernelDatapath::remove_old_hooks() const {
   core_->pins.remove_user_maps(configured);
 }
 
+Result<void> KernelDatapath::open_services(const config::Services& options) {
+  cgroup_ = options.cgroup;
+  if (!options.enabled) {
+    remove_services(core_->pins);
+    return {};
+  }
+  auto services = ServiceMap::open(core_->maps);
+  if (!services) return tl::make_unexpected(services.error());
+  services_ = std::move(*services);
+  return {};
+}
+
 Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Options& options, const Features& features) {
   capture_libbpf_log();
   auto socket = netlink::Socket::open();
@@ -106,12 +118,6 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
   if (!prefilter) return tl::make_unexpected(prefilter.error());
   auto events = Events::open(parts.maps);
   if (!events) return tl::make_unexpected(events.error());
-  std::optional<ServiceMap> services;
-  if (options.services.enabled) {
-    auto opened = ServiceMap::open(parts.maps);
-    if (!opened) return tl::make_unexpected(opened.error());
-    services = std::move(*opened);
-  }
   LinkGuard guard(parts.programs, kernel_has_netkit());
   if (auto done = parts.maps.commit(); !done) return tl::make_unexpected(done.error());
 
@@ -122,9 +128,9 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
       new KernelDatapath(std::move(*core), std::move(attacher), std::move(*prefilter)));
   datapath->endpoints_ = std::move(*endpoints);
   datapath->remotes_ = std::move(*remotes);
-  if (!services) remove_services(parts.pins);
-  datapath->services_ = std::move(services);
-  datapath->cgroup_ = options.services.cgroup;
+  if (auto services = datapath->open_services(options.services); !services) {
+    return tl::make_unexpected(services.error());
+  }
   datapath->epoch_ = std::move(*epoch);
   datapath->events_ = std::move(*events);
   guard.attach(parts.pins, parts.maps);

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <ranges>
 #include <sstream>
 
 #include "agent/datapath/place.hpp"
@@ -77,32 +78,31 @@ Links links_on(const Group& group) {
   return links;
 }
 
-Result<void> replace(int link, int program, const std::string& what) {
-  if (bpf_link_update(link, program, nullptr) != 0) return fail_errno(errno, "replace " + what);
-  return {};
+// One program of a group: the link that is there gets it, or a new one.
+Result<UniqueFd> put(const Group& group, ProgramKind kind, const LoadedProgram& program, Links& known) {
+  const auto what = program.info.name + " to " + group.path;
+  auto found = known.extract(attach_type(kind));
+  if (!found.empty()) {
+    if (bpf_link_update(found.mapped().get(), program.fd.get(), nullptr) != 0) {
+      return fail_errno(errno, "attach " + what);
+    }
+    return std::move(found.mapped());
+  }
+  UniqueFd link(bpf_link_create(program.fd.get(), group.fd.get(), attach_type(kind), nullptr));
+  if (!link.valid()) return fail_errno(errno, "attach " + what);
+  return link;
 }
 
-Result<void> attach_one(const Group& group, ProgramKind kind, const LoadedProgram& program, Links& known,
-                        const Pins& pins, Rollback& undo) {
-  const auto what = program.info.name + " on " + group.path;
-  const auto path = pins.socket(to_string(kind));
-  const auto found = known.find(attach_type(kind));
-  const bool adopted = found != known.end();
-  UniqueFd link = adopted ? std::move(found->second)
-                          : UniqueFd(bpf_link_create(program.fd.get(), group.fd.get(), attach_type(kind), nullptr));
-  if (!link.valid()) return fail_errno(errno, "attach " + what);
-  if (adopted) {
-    if (auto done = replace(link.get(), program.fd.get(), what); !done) return done;
+// Where a link to another group is pinned, this one takes its place.
+Result<void> put_pin(int link, const std::string& path) {
+  const auto mine = link_info(link);
+  if (!mine) return tl::make_unexpected(mine.error());
+  if (const auto pinned = open_pin(path)) {
+    const auto other = link_info(pinned->get());
+    if (other && other->id == mine->id) return {};
+    drop_link(path, pinned->get());
   }
-  // A pin that is there may be of a link to another group.
-  const auto pinned = open_pin(path);
-  const auto mine = link_info(link.get());
-  const auto other = pinned ? link_info(pinned->get()) : tl::make_unexpected(pinned.error());
-  if (mine && other && mine->id == other->id) return {};
-  if (pinned) drop_link(path, pinned->get());
-  if (auto done = pin(link.get(), path); !done) return done;
-  if (!adopted) undo.add([path, fd = std::make_shared<UniqueFd>(std::move(link))] { drop_link(path, fd->get()); });
-  return {};
+  return pin(link, path);
 }
 
 }  // namespace
@@ -133,9 +133,15 @@ Result<void> attach_sockets(const std::string& cgroup, const Pins& pins, Program
   auto known = links_on(*group);
   Rollback undo;
   for (const auto kind : kSocketPrograms) {
+    const bool adopted = known.contains(attach_type(kind));
+    const auto path = pins.socket(to_string(kind));
     const auto program = programs.get({.kind = kind, .netkit = false, .after_hooks = false});
     if (!program) return tl::make_unexpected(program.error());
-    if (auto done = attach_one(*group, kind, **program, known, pins, undo); !done) return done;
+    auto link = put(*group, kind, **program, known);
+    if (!link) return tl::make_unexpected(link.error());
+    if (auto pinned = put_pin(link->get(), path); !pinned) return tl::make_unexpected(pinned.error());
+    if (adopted) continue;
+    undo.add([path, fd = std::make_shared<UniqueFd>(std::move(*link))] { drop_link(path, fd->get()); });
   }
   undo.commit();
   return {};
@@ -143,8 +149,8 @@ Result<void> attach_sockets(const std::string& cgroup, const Pins& pins, Program
 
 // Those that ask go first: what they have begun is still answered.
 void detach_sockets(const Pins& pins) {
-  for (auto kind = kSocketPrograms.rbegin(); kind != kSocketPrograms.rend(); ++kind) {
-    const auto path = pins.socket(to_string(*kind));
+  for (const auto kind : std::views::reverse(kSocketPrograms)) {
+    const auto path = pins.socket(to_string(kind));
     if (const auto link = open_pin(path)) drop_link(path, link->get());
   }
 }

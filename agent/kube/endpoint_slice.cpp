@@ -10,6 +10,7 @@ namespace netkite::kube {
 namespace {
 
 constexpr const char* kServiceName = "kubernetes.io/service-name";
+constexpr const char* kHostname = "kubernetes.io/hostname";
 constexpr std::size_t kMaxEndpoints = 1000, kMaxPorts = 1000, kMaxHints = 8;  // the API's, but for the ports
 
 Result<void> read_ports(const Json& list, EndpointSlice& slice) {
@@ -42,6 +43,12 @@ bool read_hints(const Json& list, EndpointSlice& slice, Endpoint& endpoint) {
   return true;
 }
 
+// v1beta1 has it among the topology, and up to 1.20 there alone.
+std::string node_of(const Json& endpoint) {
+  auto node = text_at(endpoint, "nodeName");
+  return node.empty() ? text_at(member(endpoint, "topology"), kHostname) : node;
+}
+
 Result<Ip> address_from(const Json& text, Family family) {
   auto address = ordinary_address(text);
   if (address && address->family() != family) {
@@ -65,7 +72,7 @@ Result<void> read_endpoints(const Json& list, const std::string& own_node, Endpo
     endpoint.ready = flag_at(conditions, "ready", true);
     endpoint.serving = flag_at(conditions, "serving", endpoint.ready);
     endpoint.terminating = flag_at(conditions, "terminating", false);
-    endpoint.local = !own_node.empty() && text_at(each, "nodeName") == own_node;
+    endpoint.local = !own_node.empty() && node_of(each) == own_node;
     hints = hints && read_hints(member(member(each, "hints"), "forZones"), slice, endpoint);
     slice.endpoints.push_back(endpoint);
   }
@@ -86,7 +93,10 @@ Resource endpoint_slices() {
       .selector = served_selector(),
       .fields = {"addressType", "ports.name", "ports.protocol", "ports.port", "endpoints.addresses",
                  "endpoints.conditions.ready", "endpoints.conditions.serving", "endpoints.conditions.terminating",
-                 "endpoints.nodeName", "endpoints.hints.forZones.name"}};
+                 "endpoints.nodeName", "endpoints.hints.forZones.name"},
+      .older = Resource::Older{.version = "discovery.k8s.io/v1beta1",
+                               .path = "/apis/discovery.k8s.io/v1beta1/endpointslices"}};
+  resource.fields.add_keys({"endpoints", "topology", kHostname});
   for (const auto* label : {kServiceName, kOtherProxy, kHeadless}) {
     resource.fields.add_keys({"metadata", "labels", label});
   }

@@ -134,14 +134,17 @@ Manifests::Objects Manifests::gather(std::vector<std::string>& troubles) const {
   for (const auto& [name, file] : files_) {
     if (!file.trouble.empty()) troubles.push_back(file.trouble);
     for (const auto& object : file.objects) {
-      const Kind kind{text_at(object, "apiVersion"), text_at(object, "kind")};
+      Kind kind{text_at(object, "apiVersion"), text_at(object, "kind")};
       const auto found = std::ranges::find_if(subscriptions_, [&kind](const Subscription& each) {
-        return each.resource.version == kind.first && each.resource.kind == kind.second;
+        const auto& resource = each.resource;
+        return resource.kind == kind.second &&
+               (resource.version == kind.first || (resource.older && resource.older->version == kind.first));
       });
       if (found == subscriptions_.end()) {
         troubles.push_back(name + ": " + kind.first + " " + kind.second + " has no effect here");
         continue;
       }
+      kind.first = found->resource.version;
       auto small = picked(object, found->resource.fields);
       auto& metadata = small["metadata"];
       const auto own_name = text_at(metadata, "name");

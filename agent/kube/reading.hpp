@@ -14,7 +14,7 @@
 
 namespace netkite::kube {
 
-inline constexpr unsigned kGone = 410;
+inline constexpr unsigned kNotFound = 404, kGone = 410;
 inline constexpr std::string_view kInitialEventsEnd = "k8s.io/initial-events-end";
 
 // A string member of an object, "" when there is none.

@@ -78,6 +78,18 @@ asio::awaitable<Result<void>> Reflector::session() {
   if (opened && absent_) next_pause_ = pace_.first_pause;
   absent_ = !opened.has_value();
   if (!opened) co_return opened;
+  // Each time again: a server that is upgraded has the newer one some day.
+  path_ = resource_.path;
+  auto outcome = co_await follow();
+  if (missing_ && resource_.older && connection_->usable()) {
+    path_ = resource_.older->path;
+    outcome = co_await follow();
+  }
+  co_return outcome;
+}
+
+asio::awaitable<Result<void>> Reflector::follow() {
+  missing_ = false;
   const bool synced_now = version_.empty();
   if (synced_now) {
     // The initial events are the beginning of a watch.
@@ -87,7 +99,7 @@ asio::awaitable<Result<void>> Reflector::session() {
   auto watched = co_await watch(false);
   // An old version is nobody's fault, and begins again at once; in a circle it must not.
   if (watched && synced_now && version_.empty()) {
-    co_return fail(Code::unavailable, resource_.path + ": the server does not know the version that it has just named");
+    co_return fail(Code::unavailable, path_ + ": the server does not know the version that it has just named");
   }
   co_return watched;
 }
@@ -122,12 +134,12 @@ asio::awaitable<Result<void>> Reflector::list() {
       co_return fetched;
     }
     if (!text_at(head, "kind").ends_with("List")) {
-      co_return fail(Code::invalid, resource_.path + ": the answer is no list");
+      co_return fail(Code::invalid, path_ + ": the answer is no list");
     }
     next = name_at(head, "continue");
     version_ = next.empty() ? name_at(head, "resourceVersion") : "";
   } while (!next.empty());
-  if (version_.empty()) co_return fail(Code::invalid, resource_.path + ": the list has no resourceVersion");
+  if (version_.empty()) co_return fail(Code::invalid, path_ + ": the list has no resourceVersion");
   heard_ = Clock::now();
   settle();
   co_return Result<void>();
@@ -164,18 +176,19 @@ asio::awaitable<Result<void>> Reflector::watch(bool initial) {
     co_return outcome ? fail(Code::unsupported, "the initial events have no end") : outcome;
   }
   const bool at_once = outcome && reading.events == 0 && Clock::now() - begin < kShortestWatch;
-  if (at_once) co_return fail(Code::unavailable, resource_.path + ": the server ends the watch at once");
+  if (at_once) co_return fail(Code::unavailable, path_ + ": the server ends the watch at once");
   co_return outcome;
 }
 
 asio::awaitable<Result<void>> Reflector::fetch(std::string query, Reading& reading) {
   // Not in place: GCC 12 destroys such a temporary twice in a coroutine.
   if (!resource_.selector.empty()) query += "&" + resource_.selector;
-  Request request{.target = resource_.path + "?" + std::move(query), .patch = {}, .body = {}};
+  Request request{.target = path_ + "?" + std::move(query), .patch = {}, .body = {}};
   const auto status = co_await connection_->ask(
       std::move(request), [&reading](unsigned code, std::string_view piece) { return reading.take(code, piece); });
-  if (!status) co_return wrap(status.error(), resource_.path);
-  if (auto whole = reading.finish(); !whole) co_return wrap(whole.error(), resource_.path);
+  if (!status) co_return wrap(status.error(), path_);
+  missing_ = reading.status == kNotFound;
+  if (auto whole = reading.finish(); !whole) co_return wrap(whole.error(), path_);
   co_return Result<void>();
 }
 

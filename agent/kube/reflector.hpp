@@ -8,6 +8,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -20,11 +21,17 @@
 namespace netkite::kube {
 
 struct Resource {
+  // For servers that do not have the other one yet.
+  struct Older {
+    std::string version, path;
+  };
+
   std::string version, kind;  // "v1", "Node": how a manifest names it
   std::string path;           // "/api/v1/nodes"
   bool namespaced = false;
-  std::string selector;  // what the server leaves out: "fieldSelector=…", empty: nothing
-  Fields fields;         // of an object; metadata.name, namespace and resourceVersion come by themselves
+  std::string selector;             // what the server leaves out: "fieldSelector=…", empty: nothing
+  Fields fields;                    // of an object; metadata.name, namespace and resourceVersion come by themselves
+  std::optional<Older> older = {};  // its objects are told just the same
 };
 
 // A key is "name", or "namespace/name". Objects hold the wanted fields alone and are not checked any further.
@@ -65,6 +72,7 @@ class Reflector {
 
  private:
   [[nodiscard]] boost::asio::awaitable<Result<void>> session();
+  [[nodiscard]] boost::asio::awaitable<Result<void>> follow();
   [[nodiscard]] boost::asio::awaitable<Result<void>> sync();
   [[nodiscard]] boost::asio::awaitable<Result<void>> list();
   [[nodiscard]] boost::asio::awaitable<Result<void>> watch(bool initial);
@@ -84,6 +92,8 @@ class Reflector {
   std::unique_ptr<Connection> connection_;
   std::minstd_rand random_{std::random_device{}()};
 
+  std::string path_;                    // of those that the resource has, the one that is asked
+  bool missing_ = false;                // the server does not have it
   std::string version_;                 // where to go on; empty: from the start
   bool exact_ = false;                  // the server's cache may be older than what we had: ask its store
   bool streams_ = true;                 // the server may know sendInitialEvents

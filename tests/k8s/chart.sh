@@ -25,6 +25,22 @@ chart config.routing=native resources='{limits: {memory: 200Mi}}'
 equal "routing" native "$(netkite_on a status | jq -r .routing)"
 equal "the agents' limit" 200Mi "$(in_system get daemonset netkite -o json | jq -r '.spec.template.spec.containers[0].resources.limits.memory')"
 
+note "services: the rights for them, and the host's control groups"
+rules() { kubectl get clusterrole netkite-agent -o json | jq -r '[.rules[].resources[]] | join(" ")'; }
+lacks "rights without services" services "$(rules)"
+# The nodes of this laboratory share a root of control groups, so one of them has an agent, for the group of its pods.
+group=$(group_of a)
+chart "config.services={enabled: true, cgroup: /host$group}" "nodeSelector={kubernetes.io/hostname: a}"
+contains "rights with services" "services endpointslices" "$(rules)"
+served() { [ "$(netkite_on a services 2> /dev/null | jq -r '[.services[].service] | join(" ")')" = default/kubernetes ]; }
+until_true 20 served || fail "no services: $(netkite_on a status | jq -c .problems)"
+equal "problems" "[]" "$(netkite_on a status | jq -c .problems)"
+equal "programs at the socket" 8 "$(on a find /sys/fs/bpf/netkite -path '*sockets/*' -type f | wc -l)"
+# As the agent searches when no group is named.
+equal "the root of the hierarchy, seen from the agent" "/host${group%/*}" "$(in_system exec \
+  "$(in_system get pods -l app.kubernetes.io/name=netkite -o name)" -c agent -- /bin/sh -c 'while read -r line; do
+    case $line in *" - cgroup2 "*) set -- $line; [ -e "$5/cgroup.type" ] || echo "$5" ;; esac; done < /proc/self/mountinfo')"
+
 note "taken off the nodes"
 delete_echo
 chart uninstall=true

@@ -9,11 +9,15 @@
 #                                   of its own; all of them must succeed
 #   kubeconfig FILE USER [GROUP]    a kubeconfig for somebody
 #   node_object NAME NUMBER [RANGES] [ADDRESSES]    a Node as a kubelet and the controller manager would make it (JSON)
+#   service_rights                  the agent's account gets what it needs with services.enabled
+#   group_of NODE                   where the node's control group of version 2 is, or nothing where there is no such hierarchy; whoever
+#                                   makes it clears it by `clear_cgroups netkite-k8s`
 #   kube_agent NODE [JQ-FILTER]     start a node's agent, which knows nothing but the cluster
 
 kube_bin=$cache/lab/kubernetes-bin kube_packages=$cache/lab/kubernetes/usr/bin
 [ -e "$kube_bin/.key" ] && [ -x "$kube_packages/etcd" ] || skip "no Kubernetes: dev/setup kubernetes makes it"
 
+service_ranges=10.96.0.0/16,fd96::/112
 kubectl() { lab_in control "$kube_packages/kubectl" --kubeconfig "$lab/kube/admin.conf" "$@"; }
 
 # A connection to the API server, as the administrator: HTTP on standard input and output.
@@ -94,7 +98,7 @@ control_up() {
 api_start() {
   background api control "$kube_bin/kube-apiserver" --etcd-servers http://127.0.0.1:2379 --secure-port 6443 \
     --advertise-address "$(lab_ip control 4)" --tls-cert-file "$lab/kube/server.crt" --tls-private-key-file "$lab/kube/server.key" \
-    --client-ca-file "$lab/kube/ca.crt" --authorization-mode Node,RBAC --service-cluster-ip-range 10.96.0.0/16 \
+    --client-ca-file "$lab/kube/ca.crt" --authorization-mode Node,RBAC --service-cluster-ip-range "$service_ranges" \
     --kubelet-client-certificate "$lab/kube/to-kubelet.crt" --kubelet-client-key "$lab/kube/to-kubelet.key" \
     --kubelet-preferred-address-types InternalIP --service-account-issuer https://kubernetes.default.svc \
     --service-account-key-file "$lab/kube/accounts.key" --service-account-signing-key-file "$lab/kube/accounts.key" \
@@ -106,6 +110,13 @@ api_up() {
   until_true 60 api_ready || fail "the API server does not start: $(tail -5 "$lab/kube/api.log")"
 }
 api_down() { lab_end_process "$(cat "$lab/jobs/api.pid")" KILL; rm "$lab/jobs/api.pid"; }
+
+service_rights() {
+  "$root/dev/manifests" --print config.services.enabled=true | kubectl apply -f - -l app.kubernetes.io/component=access > "$lab/kube/rights.log" ||
+    fail "the chart's access: $(cat "$lab/kube/rights.log")"
+}
+
+group_of() { awk -v node="$1" '$3 == "cgroup2" { print $2 "/netkite-k8s-" node; exit }' /proc/self/mounts; }
 
 node_object() {
   local ranges=${3:-[\"10.77.$2.0/24\",\"fd77:$2::/64\"]} addresses=${4:-[\"192.0.2.$2\",\"2001:db8::$2\"]}

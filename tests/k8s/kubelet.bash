@@ -3,9 +3,9 @@
 # Source it after control.bash, with the control plane up.
 #
 #   controllers_up              kube-controller-manager (it gives podCIDRs) and kube-scheduler
-#   node_up NODE                agent, conflist, containerd, kubelet
+#   node_up NODE [JQ-FILTER]    agent, conflist, containerd, kubelet
 #   bare_node NODE              containerd and kubelet, with the folders that a node has, and nothing of ours
-#   two_nodes                   opens the laboratory: a control plane, and nodes a and b, made so and Ready
+#   two_nodes [JQ-FILTER]       opens the laboratory: a control plane, and nodes a and b, made so and Ready
 #   close_kubelets              for at_close: their control groups are the machine's, as they were
 #   on NODE command…            run in both namespaces of the node
 #   ready_nodes                 how many are Ready; ready_pods LABEL: of the pods with a label
@@ -14,7 +14,8 @@
 #   echo_deployment COUNT       a Deployment of that many pods of it, labelled app=echo, on port 8080 (YAML)
 #   everybody_reaches ADDRESS…  every pod of it reaches each address; prints how many pings were answered
 #
-# One image serves as sandbox and as pod: a static busybox.
+# One image serves as sandbox and as pod: a static busybox. A script that needs more in it sets `image_more` to a command
+# that puts it into the folder that it is told.
 
 image=netkite.test/busybox:1
 pod_cidrs=10.77.0.0/16,fd77::/48
@@ -23,7 +24,7 @@ controllers_up() {
   kubeconfig "$lab/kube/controllers.conf" system:kube-controller-manager
   background controllers control "$kube_bin/kube-controller-manager" --kubeconfig "$lab/kube/controllers.conf" --leader-elect=false \
     --allocate-node-cidrs=true --cluster-cidr "$pod_cidrs" --node-cidr-mask-size-ipv4 24 --node-cidr-mask-size-ipv6 64 \
-    --service-cluster-ip-range 10.96.0.0/16 --feature-gates IPv6DualStack=true --use-service-account-credentials=true \
+    --service-cluster-ip-range "$service_ranges" --feature-gates IPv6DualStack=true --use-service-account-credentials=true \
     --service-account-private-key-file "$lab/kube/accounts.key" --root-ca-file "$lab/kube/ca.crt"
   kubeconfig "$lab/kube/scheduler.conf" system:kube-scheduler
   background scheduler control "$kube_bin/kube-scheduler" --kubeconfig "$lab/kube/scheduler.conf" --leader-elect=false
@@ -61,7 +62,8 @@ make_image() {
   mkdir -p "$dir"/root/{bin,proc,sys,dev,etc,tmp}
   cp "$(command -v busybox)" "$dir/root/bin/busybox"
   local applet
-  for applet in sh sleep ping wget httpd cat ip timeout; do ln -s busybox "$dir/root/bin/$applet"; done
+  for applet in sh sleep ping wget httpd cat ip timeout hostname mv nc nslookup; do ln -s busybox "$dir/root/bin/$applet"; done
+  ${image_more:-true} "$dir/root"
   tar -C "$dir/root" -cf "$dir/layer.tar" .
   jq -n --arg layer "sha256:$(sha256sum "$dir/layer.tar" | cut -d ' ' -f 1)" '{architecture: "amd64", os: "linux",
     config: {Entrypoint: ["/bin/sleep", "infinity"]}, rootfs: {type: "layers", diff_ids: [$layer]}}' > "$dir/config.json"
@@ -102,19 +104,9 @@ raise_controllers() {
     echo "+$controller" > "$unified/cgroup.subtree_control" && echo "-$controller" >> "$lab/controllers"
   done
 }
-close_kubelets() {
-  local change
-  clear_cgroups netkite-k8s
-  umount -l "$lab"/*/containerd 2> /dev/null || true
-  [ ! -e "$lab/controllers" ] || while read -r change; do
-    echo "$change" > "$unified/cgroup.subtree_control"
-  done < "$lab/controllers" 2> /dev/null || true
-}
-
-kubelet_up() {
+# The kubelet wants the root of its control groups to be there.
+node_groups() {
   local node=$1 controller
-  kubeconfig "$lab/kube/kubelet-$node.conf" "system:node:$node" system:nodes
-  # The kubelet wants the root of its control groups to be there.
   for controller in /sys/fs/cgroup/*/; do
     [ ! -e "$controller/cgroup.procs" ] || mkdir -p "$controller/netkite-k8s-$node"
   done
@@ -126,6 +118,24 @@ kubelet_up() {
     [ ! -e "$controller" ] || cat /sys/fs/cgroup/cpuset/cpuset.cpus > "$controller/cpuset.cpus"
     [ ! -e "$controller" ] || cat /sys/fs/cgroup/cpuset/cpuset.mems > "$controller/cpuset.mems"
   done
+}
+close_kubelets() {
+  local change job
+  # They would start again what ends.
+  for job in "$lab"/jobs/kubelet-*.pid; do
+    [ ! -e "$job" ] || { lab_end_process "$(cat "$job")" TERM; rm "$job"; }
+  done
+  clear_cgroups netkite-k8s
+  umount -l "$lab"/*/containerd 2> /dev/null || true
+  [ ! -e "$lab/controllers" ] || while read -r change; do
+    echo "$change" > "$unified/cgroup.subtree_control"
+  done < "$lab/controllers" 2> /dev/null || true
+}
+
+kubelet_up() {
+  local node=$1
+  kubeconfig "$lab/kube/kubelet-$node.conf" "system:node:$node" system:nodes
+  node_groups "$node"
   cat > "$lab/$node/kubelet.yaml" <<CONF
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -151,7 +161,8 @@ node_up() {
   local node=$1
   [ -e "$lab/image.tar" ] || make_image
   node_space "$node"
-  kube_agent "$node"
+  node_groups "$node"
+  kube_agent "$node" "${2:-.}"
   mkdir -p "$lab/$node/net.d"
   jq '.cniVersion = "1.0.0"' "$lab/$node/net.conflist" > "$lab/$node/net.d/10-netkite.conflist"
   containerd_up "$node"
@@ -164,9 +175,10 @@ two_nodes() {
   at_close=close_kubelets
   nodes a b control
   control_up
+  [ -z "${1:-}" ] || service_rights
   controllers_up
-  node_up a
-  node_up b
+  node_up a "${1:-.}"
+  node_up b "${1:-.}"
   eventually 60 '[ "$(ready_nodes)" = 2 ]' || fail "the nodes are not Ready: $(kubectl get nodes) $(tail -5 "$lab/a/kubelet.log")"
 }
 

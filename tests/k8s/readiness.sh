@@ -5,8 +5,13 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/control.bash"
 open_lab
+group=$(group_of a)
+[ -n "$group" ] || skip "no version 2 hierarchy of control groups: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+mkdir "$group"
+at_close='clear_cgroups netkite-k8s'
 nodes a b control
 control_up
+service_rights
 taint=netkite.io/agent-not-ready
 problems() { ctl "$1" status | jq -r '.problems[]'; }
 says() { [[ $(problems "$1") = *"$2"* ]]; }
@@ -62,7 +67,7 @@ until_true 20 node_ready a || fail "node a is not ready: $(problems a)"
 eventually 20 '[ "$(ctl a status | jq ".uptime_s >= 3")" = true ]'
 untold a || fail "an agent that is not to report has done so"
 
-note "each right is needed, and a missing one is named"
+note "each right is needed, with services too, and a missing one is named"
 kubectl get clusterrole netkite-agent -o json | jq 'del(.metadata.resourceVersion, .metadata.uid)' > "$lab/role.json"
 count=0
 while read -r resource verb; do
@@ -72,11 +77,12 @@ while read -r resource verb; do
     "$lab/role.json" | kubectl replace -f - > /dev/null
   lab_agent_stop a
   mark_again a
-  kube_agent a
+  kube_agent a '.services = {enabled: true, cgroup: "'"$group"'"}'
   until_true 30 says a "cannot $verb resource \"$resource\"" ||
     fail "without the right to $verb $resource: $(problems a)"
-  ! told a || fail "node a was reported without the right to $verb $resource"
+  [[ $resource != nodes* ]] || ! told a || fail "node a was reported without the right to $verb $resource"
 done < <(jq -r '.rules[] | .resources[] as $resource | .verbs[] as $verb | "\($resource) \($verb)"' "$lab/role.json")
-equal "rights" 4 "$count"
+equal "rights" 10 "$count"
 kubectl replace -f "$lab/role.json" > /dev/null
 until_true 60 told a || fail "all rights are back: $(problems a)"
+eventually 60 '[ -z "$(problems a)" ]' || fail "still: $(problems a)"

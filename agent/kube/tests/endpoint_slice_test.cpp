@@ -54,14 +54,20 @@ TEST(EndpointSlice, HasAllThatCounts) {
                           Endpoint{.address = ip("10.0.0.2"), .ready = false, .terminating = true, .zones = 0b10}));
 }
 
-TEST(EndpointSlice, NeedsNoMoreThanTheFieldsThatAreAskedFor) {
+// As it comes from the API server.
+Json picked(const Json& json) {
   auto fields = endpoint_slices().fields;
   fields.merge({"metadata.name", "metadata.namespace"});
   Json picked;
   Picker picker(std::move(fields), {}, [&picked](Json document) { picked = std::move(document); });
-  ASSERT_TRUE(JsonStream(picker).feed(object(kWhole).dump()));
-  EXPECT_FALSE(picked["endpoints"][0].contains("targetRef"));
-  EXPECT_EQ(read(picked), read(object(kWhole)));
+  EXPECT_TRUE(JsonStream(picker).feed(json.dump()));
+  return picked;
+}
+
+TEST(EndpointSlice, NeedsNoMoreThanTheFieldsThatAreAskedFor) {
+  const auto json = picked(object(kWhole));
+  EXPECT_FALSE(json["endpoints"][0].contains("targetRef"));
+  EXPECT_EQ(read(json), read(object(kWhole)));
 }
 
 TEST(EndpointSlice, ConditionsHaveDefaults) {
@@ -100,6 +106,19 @@ TEST(EndpointSlice, NullsAndOtherThingsStandForNothing) {
   const auto empty = read(object(R"({"ports": null, "endpoints": null})"));
   EXPECT_THAT(empty.ports, IsEmpty());
   EXPECT_THAT(empty.endpoints, IsEmpty());
+}
+
+TEST(EndpointSlice, TheOlderVersionNamesTheNodeElsewhere) {
+  const auto json = object(R"({"apiVersion": "discovery.k8s.io/v1beta1", "endpoints": [
+    {"addresses": ["10.0.0.1"], "topology": {"kubernetes.io/hostname": "a", "topology.kubernetes.io/zone": "z"}},
+    {"addresses": ["10.0.0.2"], "topology": {"kubernetes.io/hostname": "b"}},
+    {"addresses": ["10.0.0.3"], "topology": {"kubernetes.io/hostname": "b"}, "nodeName": "a"},
+    {"addresses": ["10.0.0.4"], "topology": null}, {"addresses": ["10.0.0.5"], "topology": "a"}]})");
+  const auto slice = read(picked(json));
+  EXPECT_EQ(slice, read(json));
+  std::vector<bool> local;
+  for (const auto& each : slice.endpoints) local.push_back(each.local);
+  EXPECT_THAT(local, ElementsAre(true, false, true, false, false));
 }
 
 TEST(EndpointSlice, NobodyIsLocalToANodeWithoutAName) {

@@ -14,6 +14,7 @@
 namespace netkite::kube {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -57,7 +58,8 @@ class ReflectorTest : public ::testing::Test {
                  .path = "/api/v1/things",
                  .namespaced = false,
                  .selector = selector,
-                 .fields = {"y.z"}},
+                 .fields = {"y.z"},
+                 .older = older},
         Events{.changed =
                    [&](const std::string& key, const Json& each) {
                      objects[key] = each;
@@ -79,6 +81,7 @@ class ReflectorTest : public ::testing::Test {
   }
 
   std::string selector;
+  std::optional<Resource::Older> older;
   std::map<std::string, Json> objects;
   std::vector<std::string> targets;
   std::string head;
@@ -146,6 +149,33 @@ TEST_F(ReflectorTest, ASelectorComesWithEveryRequestAndNeverReachesTheStore) {
     EXPECT_TRUE(has(target, "watch=true") || has(target, "resourceVersion=0")) << target;
   }
   EXPECT_GE(watches, 2);
+}
+
+TEST_F(ReflectorTest, AsksAnOldServerForTheOlderVersionUntilItIsUpgraded) {
+  older = {.version = "v0", .path = "/api/v0/things"};
+  int watches = 0;
+  const auto words = run(
+      [&watches](const std::string& target) {
+        const bool old = has(target, "/api/v0/");
+        if (!old && watches < 2) return whole(404, "404 page not found");
+        if (has(target, "sendInitialEvents")) return whole(422, kRefused);
+        if (!has(target, "watch=true")) return whole(200, list(object("a", "1"), R"("resourceVersion":"7")"));
+        ++watches;
+        const auto told =
+            old ? event("MODIFIED", object("a", std::to_string(7 + watches))) : event("DELETED", object("a", "10"));
+        return streamed(told, Then::close);
+      },
+      [](const std::string& word) { return word == "-a"; });
+  EXPECT_THAT(words, ElementsAre("+a", "ok", "synced", "ok", "+a", "ok", "+a", "ok", "-a"));
+  // The newer version goes on where the older one has ended.
+  EXPECT_THAT(targets.back(), AllOf(HasSubstr("/api/v1/things?watch=true"), HasSubstr("resourceVersion=9")));
+}
+
+TEST_F(ReflectorTest, WhatNoVersionHasIsAProblem) {
+  older = {.version = "v0", .path = "/api/v0/things"};
+  const auto words = run([](const std::string&) { return whole(404, "404 page not found"); },
+                         [](const std::string& word) { return word.front() == '!'; });
+  EXPECT_THAT(words, ElementsAre(HasSubstr("/api/v0/things: the API server says 404: 404 page not found")));
 }
 
 TEST_F(ReflectorTest, InitialEventsWithoutAnEndAreNotWaitedForForever) {
