@@ -146,7 +146,8 @@ Result<void> Agent::serve() {
   asio::co_spawn(context_, obey_signals(), report_end("signal handling"));
   if (!cluster_) return {};
   if (options_.services.enabled) {
-    services_.emplace(context_, options_, *datapath_);
+    services_.emplace(context_, options_, *datapath_, [this] { follow_cluster(); });
+    manager_->suspend(not_ready());
     for (auto& subscription : services_->subscriptions()) cluster_->follow(std::move(subscription));
   }
   for (auto& task : cluster_->tasks())

@@ -48,10 +48,13 @@ void Agent::recall_cluster() {
 }
 
 std::string Agent::not_ready() const {
-  if (!cluster_ || (pools_wait_.empty() && !options_.pools.empty())) return {};
+  if (!cluster_) return {};
   if (!pools_wait_.empty()) return pools_wait_;
+  const bool waits = services_ && services_->waits();
+  if (!options_.pools.empty() && !waits) return {};
   const auto why = cluster_->problems();
-  return "this node's podCIDRs are not known yet" + (why.empty() ? "" : ": " + why.front());
+  const std::string what = options_.pools.empty() ? "this node's podCIDRs are" : "the cluster's Services are";
+  return what + " not known yet" + (why.empty() ? "" : ": " + why.front());
 }
 
 void Agent::follow_cluster() {

@@ -13,14 +13,17 @@ service::Facts facts_of(const config::Options& options) {
 }  // namespace
 
 Services::Services(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath,
-                   std::chrono::milliseconds pause)
+                   std::function<void()> ready, std::chrono::milliseconds pause)
     : context_(context),
       timer_(context),
       pause_(pause),
       datapath_(datapath),
       node_name_(options.node_name),
       facts_(facts_of(options)),
-      registry_(facts_) {
+      registry_(facts_),
+      ready_(std::move(ready)) {
+  const auto present = datapath_.services();
+  waits_ = !present || present->frontends.empty();
   schedule();
 }
 
@@ -108,6 +111,7 @@ void Services::work() {
     const auto start = std::chrono::steady_clock::now();
     const auto written = write();
     written ? writes_.took(std::chrono::steady_clock::now() - start) : writes_.failed();
+    if (written && std::exchange(waits_, false)) ready_();
     write_trouble_ = written ? std::string() : "services: " + written.error().message;
   }
   if (attach_trouble_.empty() && write_trouble_.empty()) return;

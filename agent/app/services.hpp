@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,15 +22,17 @@ namespace netkite::app {
 
 class Services {
  public:
-  // The datapath outlives this. What fails is tried again after `pause`.
+  // The datapath outlives this. `ready` is told when waits() ends. What fails is tried again after `pause`.
   Services(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath,
-           std::chrono::milliseconds pause = std::chrono::seconds(5));
+           std::function<void()> ready, std::chrono::milliseconds pause = std::chrono::seconds(5));
 
   // What to follow. Nothing is written before both kinds have been told whole, and the own node is known.
   [[nodiscard]] std::vector<kube::Subscription> subscriptions();
   void set_own_node(const kube::Node& node);
   void stop();
 
+  // Nothing is in force, not even what a former run has left: without kube-proxy a pod would find no service.
+  [[nodiscard]] bool waits() const { return waits_; }
   // One line each: objects that make no sense, what the kernel refused, frontends that two services want.
   [[nodiscard]] std::vector<std::string> problems() const;
   [[nodiscard]] const service::Registry& registry() const { return registry_; }
@@ -53,6 +56,8 @@ class Services {
   api::CallTimes writes_;
   std::string attach_trouble_, write_trouble_;
   bool services_synced_ = false, slices_synced_ = false, node_known_ = false;
+  std::function<void()> ready_;
+  bool waits_ = true;
   bool attached_ = false, adopted_ = false, scheduled_ = false, stopped_ = false;
 };
 

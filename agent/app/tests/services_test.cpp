@@ -18,7 +18,7 @@ class ServicesTest : public ::testing::Test {
   ServicesTest() {
     options_.node_name = "a";
     options_.services.enabled = true;
-    services_.emplace(context_, options_, datapath_, std::chrono::milliseconds(20));
+    services_.emplace(context_, options_, datapath_, [this] { ++readied_; }, std::chrono::milliseconds(20));
     subscriptions_ = services_->subscriptions();
   }
 
@@ -53,6 +53,7 @@ class ServicesTest : public ::testing::Test {
   config::Options options_;
   endpoint::testing::Journal journal_;
   endpoint::testing::FakeDatapath datapath_{journal_};
+  int readied_ = 0;
   std::optional<Services> services_;
   std::vector<kube::Subscription> subscriptions_;
 };
@@ -62,13 +63,16 @@ TEST_F(ServicesTest, NothingIsWrittenBeforeAllIsKnown) {
   services().synced();
   services_->set_own_node({});
   work();
-  EXPECT_THAT(journal_.calls, ElementsAre("sockets"));
+  EXPECT_THAT(journal_.calls, ElementsAre("read services", "sockets"));
+  EXPECT_TRUE(services_->waits());
   tell_slice("10.77.0.1");
   slices().synced();
   work();
-  EXPECT_THAT(journal_.calls, ElementsAre("sockets", "read services", "write services"));
+  EXPECT_THAT(journal_.calls, ElementsAre("read services", "sockets", "read services", "write services"));
   EXPECT_EQ(datapath_.last_changes.frontends.size(), 1U);
   EXPECT_EQ(datapath_.last_changes.backends.size(), 1U);
+  EXPECT_FALSE(services_->waits());
+  EXPECT_EQ(readied_, 1);
 }
 
 TEST_F(ServicesTest, ASwarmOfEventsIsOneWriteAndNoChangeIsNone) {
@@ -96,8 +100,15 @@ TEST_F(ServicesTest, WhatTheKernelRefusesIsSaidAndRepeatedFromWhatIsThere) {
   journal_.failing.clear();
   work(std::chrono::milliseconds(100));
   EXPECT_THAT(services_->problems(), IsEmpty());
-  EXPECT_EQ(journal_.count("read services"), 2);
+  EXPECT_EQ(journal_.count("read services"), 3);
+  EXPECT_EQ(readied_, 1);
   EXPECT_EQ(datapath_.last_changes.frontends.size(), 1U);
+}
+
+TEST_F(ServicesTest, WhatAFormerRunHasLeftIsInForce) {
+  datapath_.service_table.frontends.push_back({{.address = Ip::parse("10.96.0.1").value(), .port = 80}, {.set = 1}});
+  const Services again(context_, options_, datapath_, [] {});
+  EXPECT_FALSE(again.waits());
 }
 
 TEST_F(ServicesTest, AttachingIsTriedAgain) {
