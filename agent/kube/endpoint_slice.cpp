@@ -108,7 +108,7 @@ Result<std::optional<EndpointSlice>> endpoint_slice_from(const Json& object, con
   const auto service = text_at(member(metadata, "labels"), kServiceName);
   const auto type = text_at(object, "addressType");
   if (!is_served(metadata) || service.empty() || type == "FQDN") return std::nullopt;
-  const auto context = "endpoint slice " + key_of(metadata);
+  const auto context = "endpoint slice " + qualified_name(metadata);
   if (type != "IPv4" && type != "IPv6") return fail(Code::invalid, context + ": addressType: neither IPv4 nor IPv6");
   EndpointSlice slice;
   slice.service = text_at(metadata, "namespace") + "/" + service;

@@ -17,7 +17,9 @@ bool is_served(const Json& metadata) {
   return !labels.is_object() || (!labels.contains(kOtherProxy) && !labels.contains(kHeadless));
 }
 
-std::string key_of(const Json& metadata) { return text_at(metadata, "namespace") + "/" + text_at(metadata, "name"); }
+std::string qualified_name(const Json& metadata) {
+  return text_at(metadata, "namespace") + "/" + text_at(metadata, "name");
+}
 
 bool flag_at(const Json& object, const char* key, bool otherwise) {
   const auto flag = member(object, key);

@@ -19,7 +19,7 @@ inline constexpr const char* kHeadless = "service.kubernetes.io/headless";
 [[nodiscard]] std::string served_selector();
 [[nodiscard]] bool is_served(const Json& metadata);
 // For messages: "namespace/name".
-[[nodiscard]] std::string key_of(const Json& metadata);
+[[nodiscard]] std::string qualified_name(const Json& metadata);
 
 [[nodiscard]] bool flag_at(const Json& object, const char* key, bool otherwise);
 // 0 when there is none.

@@ -177,7 +177,7 @@ Result<std::optional<Service>> service_from(const Json& object) {
   service.name = text_at(metadata, "name");
   service.created = text_at(metadata, "creationTimestamp");
   const auto read = read_addresses(object, service).and_then([&] { return read_behaviour(spec, service); });
-  if (!read) return wrap(read.error(), "service " + key_of(metadata));
+  if (!read) return wrap(read.error(), "service " + qualified_name(metadata));
   return service;
 }
 
