@@ -13,6 +13,10 @@ void put_end(Message& message, const PairEnd& end) {
   message.put_u32(IFLA_MTU, end.mtu);
   if (end.gso_max_size != 0) message.put_u32(IFLA_GSO_MAX_SIZE, end.gso_max_size);
   if (end.gro_max_size != 0) message.put_u32(IFLA_GRO_MAX_SIZE, end.gro_max_size);
+  if (end.queues != 0) {
+    message.put_u32(IFLA_NUM_TX_QUEUES, end.queues);
+    message.put_u32(IFLA_NUM_RX_QUEUES, end.queues);
+  }
   if (end.mac) message.put_mac(IFLA_ADDRESS, *end.mac);
   if (end.netns_fd >= 0) message.put_u32(IFLA_NET_NS_FD, static_cast<std::uint32_t>(end.netns_fd));
 }

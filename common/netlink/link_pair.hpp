@@ -14,6 +14,7 @@ struct PairEnd {
   std::uint32_t mtu = 0;           // bytes
   std::uint32_t gso_max_size = 0;  // bytes, 0: the kernel's default
   std::uint32_t gro_max_size = 0;
+  std::uint32_t queues = 0;  // each way, 0: the kernel's default
   std::optional<Mac> mac{};
   int netns_fd = -1;  // borrowed; -1: the socket's namespace
 };

@@ -6,6 +6,13 @@
 #include "common/netlink/link_pair.hpp"
 
 namespace netkite::netlink {
+namespace {
+
+// The kernel makes one queue for each processor and takes all but one out of use again, for which each end waits for a
+// grace period under the RTNL lock. Nobody waits for one queue that was asked for.
+constexpr std::uint32_t kQueues = 1;
+
+}  // namespace
 
 Result<void> create_veth(Socket& socket, const VethPair& pair) {
   return create_pair(socket, {
@@ -14,11 +21,13 @@ Result<void> create_veth(Socket& socket, const VethPair& pair) {
                                           .mtu = pair.mtu,
                                           .gso_max_size = pair.gso_max_size,
                                           .gro_max_size = pair.gro_max_size,
+                                          .queues = kQueues,
                                           .mac = pair.host_mac},
                                  .pod = {.name = pair.pod_name,
                                          .mtu = pair.mtu,
                                          .gso_max_size = pair.gso_max_size,
                                          .gro_max_size = pair.gro_max_size,
+                                         .queues = kQueues,
                                          .mac = pair.pod_mac,
                                          .netns_fd = pair.pod_netns_fd},
                                  .peer_attribute = VETH_INFO_PEER,
