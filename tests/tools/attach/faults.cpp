@@ -205,6 +205,8 @@ void Faults::links(bpf_attach_type hook, const std::string& name) {
           link = attach(program_, index_, hook);
           return wrong;
         });
+    // The other program has its place already, which the kernel is right to refuse.
+    if (second) break;
     int result = 0;
     bool turn = false;
     each(
