@@ -22,8 +22,9 @@ Services::Services(boost::asio::io_context& context, const config::Options& opti
       facts_(facts_of(options)),
       registry_(facts_),
       ready_(std::move(ready)) {
-  const auto present = datapath_.services();
-  waits_ = !present || present->frontends.empty();
+  // What cannot be read now is read, and complained of, with the first write.
+  const auto present = adopt();
+  waits_ = !present || *present == 0;
   schedule();
 }
 
@@ -121,12 +122,17 @@ void Services::work() {
   });
 }
 
+Result<std::size_t> Services::adopt() {
+  const auto present = datapath_.services();
+  if (!present) return tl::make_unexpected(present.error());
+  registry_.adopt(*present);
+  adopted_ = true;
+  return present->frontends.size();
+}
+
 Result<void> Services::write() {
   if (!adopted_) {
-    const auto present = datapath_.services();
-    if (!present) return tl::make_unexpected(present.error());
-    registry_.adopt(*present);
-    adopted_ = true;
+    if (const auto present = adopt(); !present) return tl::make_unexpected(present.error());
   }
   const auto changes = registry_.flush();
   if (changes.empty()) return {};

@@ -43,6 +43,8 @@ class Services {
   void take_slice(const std::string& key, const kube::Json& object);
   void schedule();
   void work();
+  // How many frontends there are.
+  [[nodiscard]] Result<std::size_t> adopt();
   [[nodiscard]] Result<void> write();
 
   boost::asio::io_context& context_;
