@@ -180,6 +180,8 @@ same_world() {
 world_is() { cmp -s "$2" <(world_of "$1" "${3:-}" | sort); }
 remember() { world_of "$1" "${3:-}" | sort > "$2"; }
 descriptors() { find "/proc/$(lab_agent_pid "$1")/fd" -mindepth 1 | wc -l; }
+# Where control groups of version 2 are, or nothing.
+unified_hierarchy() { awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts; }
 # Runtimes leave control groups, which belong to the whole machine: clear_cgroups NAME
 clear_cgroups() {
   local procs

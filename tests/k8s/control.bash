@@ -116,7 +116,11 @@ service_rights() {
     fail "the chart's access: $(cat "$lab/kube/rights.log")"
 }
 
-group_of() { awk -v node="$1" '$3 == "cgroup2" { print $2 "/netkite-k8s-" node; exit }' /proc/self/mounts; }
+group_of() {
+  local hierarchy
+  hierarchy=$(unified_hierarchy)
+  [ -z "$hierarchy" ] || echo "$hierarchy/netkite-k8s-$1"
+}
 
 node_object() {
   local ranges=${3:-[\"10.77.$2.0/24\",\"fd77:$2::/64\"]} addresses=${4:-[\"192.0.2.$2\",\"2001:db8::$2\"]}

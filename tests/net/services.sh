@@ -4,7 +4,7 @@
 # datagrams of both families, while backends and agents come and go.
 # devices: netkit veth
 . "$(dirname "$0")/../lib.sh"
-hierarchy=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+hierarchy=$(unified_hierarchy)
 [ -n "$hierarchy" ] || skip "no version 2 hierarchy of control groups: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
 open_lab
 # The machine's other processes are none of ours: the node of this laboratory is a control group of its own.
