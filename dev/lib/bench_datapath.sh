@@ -5,7 +5,8 @@
 # Few enough that a case takes seconds under emulation; more does not change the figures.
 bench_rtt_count=300 bench_connect_count=100 bench_stream_bytes=8000000
 
-datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq clusterip clusterip_many)
+datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq clusterip clusterip_many
+  nodeport kube_proxy)
 
 # <case> <client> <server> [IPv4 IPv6]: IPv4 under the case's name, IPv6 with -v6 behind it. The two addresses are asked
 # instead of the server's own.
@@ -34,7 +35,7 @@ measure_paths() {
 probe() {
   local metric=$1 path=$2 unit=$3 result
   shift 3
-  result=$(lab_in "$client" nk-probe "$metric" "$address" 5000 "$@")
+  result=$(lab_in "$client" nk-probe "$metric" "$address" "${bench_port:-5000}" "$@")
   jq -c --arg case "$name" --arg metric "$metric" --arg unit "$unit" "{\$case, \$metric, value: $path, \$unit}" <<< "$result"
 }
 
@@ -106,7 +107,8 @@ case_host_masq() {
 case_ptp_masq() { raise_peer ptp true; measure_path ptp-masq-remote a1 b; }
 case_netkit_masq() { raise_netkite netkit true; measure_path netkit-masq-remote a1 b; }
 
-# Pods as by case_netkit, and node a serves so many services, of which 10.96.0.1 and fd96::1 lead to b1.
+# Pods as by case_netkit, and node a serves so many services, of which 10.96.0.1 and fd96::1 lead to b1; so does its node
+# port 30080. raise_services COUNT [JQ-FILTER]
 raise_services() {
   mkdir "$lab/manifests"
   jq -nc --argjson count "$1" --arg v4 "$(lab_ip b1 4)" --arg v6 "$(lab_ip b1 6)" '
@@ -114,16 +116,17 @@ raise_services() {
       spec: {podCIDRs: ["10.77.\(.).0/24", "fd77:\(.)::/64"]},
       status: {addresses: ["192.0.2.\(.)", "2001:db8::\(.)" | {type: "InternalIP", address: .}]}}),
     (range(1; $count + 1) | {apiVersion: "v1", kind: "Service", metadata: {name: "s\(.)"}, spec: {
-      clusterIPs: ["10.96.\(. / 256 | floor).\(. % 256)", "fd96::\(.)"], ports: [{protocol: "TCP", port: 5000}]}}),
+      clusterIPs: ["10.96.\(. / 256 | floor).\(. % 256)", "fd96::\(.)"],
+      ports: [{protocol: "TCP", port: 5000} + if . == 1 then {nodePort: 30080} else {} end]}}),
     ({IPv4: $v4, IPv6: $v6} | to_entries[] | {apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
       metadata: {name: "s1-\(.key)", labels: {"kubernetes.io/service-name": "s1"}}, addressType: .key,
       endpoints: [{addresses: [.value]}], ports: [{protocol: "TCP", port: 5000}]})' |
     sed 's/^/---\n/' > "$lab/manifests/all.yaml"
   lab_agent_stop a
   lab_agent a ".device = \"netkit\" | .masquerade = {enabled: false} | del(.pools, .peers) | .services = {enabled: true} |
-    .kubernetes = {enabled: true, manifests: \"$lab/manifests\"}"
+    .kubernetes = {enabled: true, manifests: \"$lab/manifests\"} | ${2:-.}"
   until lab_in a netkite --socket "$lab/a/run/agent.sock" --output json status |
-    jq -e --argjson count "$1" '.maps[] | select(.name == "nk_frontend_v1").entries == 2 * $count' > /dev/null; do sleep 1; done
+    jq -e --argjson count "$1" '.maps[] | select(.name == "nk_frontend_v1").entries == 2 * $count + 2' > /dev/null; do sleep 1; done
 }
 case_clusterip() {
   raise_netkite netkit false
@@ -135,6 +138,52 @@ case_clusterip_many() {
   raise_netkite netkit false
   raise_services 10000
   measure_path netkit-clusterip-10000 a1 b1 10.96.0.1 fd96::1
+}
+
+# A client outside of the cluster, on a link of its own with node a, which it asks at the address that b knows it by.
+raise_client() {
+  lab_namespace client
+  ip -n "$lab_prefix-a" link add eth1 type veth peer name eth0 netns "$lab_prefix-client"
+  ip -n "$lab_prefix-a" address add 198.18.0.1/24 dev eth1
+  ip -n "$lab_prefix-a" address add 2001:2::1/64 dev eth1 nodad
+  ip -n "$lab_prefix-client" address add 198.18.0.2/24 dev eth0
+  ip -n "$lab_prefix-client" address add 2001:2::2/64 dev eth0 nodad
+  ip -n "$lab_prefix-a" link set eth1 up
+  ip -n "$lab_prefix-client" link set eth0 up
+  ip -n "$lab_prefix-client" route add 192.0.2.0/24 via 198.18.0.1
+  ip -n "$lab_prefix-client" route add 2001:db8::/64 via 2001:2::1
+}
+case_nodeport() {
+  raise_netkite netkit false
+  raise_client
+  raise_services 10 '.uplinks = ["eth0", "eth1"]'
+  bench_port=30080 measure_path nodeport-tcx client b1 192.0.2.1 2001:db8::1
+}
+# The same pods, and the rules that kube-proxy's nftables mode would write for this node port: a look-up by port, a mark,
+# another address, and masquerade of what is marked.
+case_kube_proxy() {
+  raise_netkite netkit false
+  raise_client
+  lab_in a nft -f - <<RULES
+table inet kube-proxy {
+  chain svc4 { meta mark set 0x4000; meta l4proto tcp dnat ip to $(lab_ip b1 4):5000; }
+  chain svc6 { meta mark set 0x4000; meta l4proto tcp dnat ip6 to [$(lab_ip b1 6)]:5000; }
+  map ports4 { type inet_proto . inet_service : verdict; elements = { tcp . 30080 : goto svc4 }; }
+  map ports6 { type inet_proto . inet_service : verdict; elements = { tcp . 30080 : goto svc6 }; }
+  chain prerouting {
+    type nat hook prerouting priority -100;
+    ip daddr 192.0.2.1 meta l4proto . th dport vmap @ports4
+    ip6 daddr 2001:db8::1 meta l4proto . th dport vmap @ports6
+  }
+  chain postrouting {
+    type nat hook postrouting priority 100;
+    meta mark & 0x4000 == 0 return
+    meta mark set meta mark ^ 0x4000
+    masquerade fully-random
+  }
+}
+RULES
+  bench_port=30080 measure_path kube-proxy client b1 192.0.2.1 2001:db8::1
 }
 
 # Rows to the file $1.

@@ -35,6 +35,6 @@ build_kubernetes() {
   for command in "${kubernetes_commands[@]}"; do
     install -m 755 "$work/tree/_output/bin/$command" "$target/" || die "the build left no $command"
   done
-  rm -rf "$work"
   printf '%s\n' "$key" > "$target/.key"
+  rm -rf "$work"
 }
