@@ -160,8 +160,12 @@ TEST_F(ServicesTest, WithoutServicesTheirMapsAreNeverMade) {
   options_.services.max_connections = 4;
   reopen();
   EXPECT_THAT(pins("maps"), testing::IsSupersetOf(kServiceMaps));
-  for (const auto& map : *datapath_->maps()) {
-    if (map.name == kConnections) EXPECT_EQ(map.max_entries, 8U);
+  const auto maps = datapath_->maps();
+  ASSERT_TRUE(ok(maps));
+  for (const auto& map : *maps) {
+    if (map.name == kConnections) {
+      EXPECT_EQ(map.max_entries, 8U);
+    }
   }
 }
 
