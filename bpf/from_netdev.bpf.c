@@ -9,8 +9,10 @@
  */
 #include <linux/if_packet.h>
 #include "lib/address.h"
+#include "lib/connection.h"
 #include "lib/deliver.h"
 #include "lib/drop.h"
+#include "lib/entrance.h"
 #include "lib/tunnels.h"
 #include "lib/unwrap.h"
 #include "lib/verdict.h"

@@ -64,7 +64,13 @@ MapStore::MapStore(Pins pins, const config::Options& options) : pins_(std::move(
   for (const auto name : {kEndpoints4, kEndpoints6, kDevices}) limits_.emplace(name, endpoints);
   for (const auto name : {kRemotes4, kRemotes6, kTunnels4, kTunnels6}) limits_.emplace(name, remotes);
   for (const auto name : {kDeny4, kDeny6}) limits_.emplace(name, prefixes);
-  limits_.emplace(kFrontends, frontends);
+  // Each connection has an entry for either direction.
+  const Limit connections{.entries = 2 * options.services.max_connections, .option = "services.max_connections"};
+  // Tables of some hundred places for each backend.
+  const Limit maglev{.entries = options.services.maglev ? 2 * backends.entries : 1, .option = backends.option};
+  for (const auto name : {kFrontends, kEntrances, kRanges}) limits_.emplace(name, frontends);
+  limits_.emplace(kMaglev, maglev);
+  limits_.emplace(kConnections, connections);
   for (const auto name : {kSlots, kBackends}) limits_.emplace(name, backends);
   limits_.emplace(kGuard, links);
   limits_.emplace(kEvents, Limit{.entries = options.datapath.event_buffer, .option = "datapath.event_buffer"});

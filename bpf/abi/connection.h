@@ -38,13 +38,13 @@ NK_SIZE_IS(nk_tuple, 40);
  */
 struct nk_connection {
 	struct nk_tuple to;
-	__u64 time_ns;	 /* CLOCK_MONOTONIC, of the last packet of this direction, to a second */
-	__u32 ifindex;	 /* the uplink that leads to the client, or to the outside */
-	__u32 set;	 /* NK_CT_SERVICE: the backend's, and its number */
+	__u64 time_ns; /* CLOCK_MONOTONIC, of the last packet of this direction, to a second */
+	__u32 ifindex; /* the uplink that leads to the client, or to the outside */
+	__u32 set;     /* NK_CT_SERVICE: the backend's, and its number */
 	__u32 backend;
-	__u8 use;	 /* NK_CT_SERVICE, NK_CT_MASQUERADE */
-	__u8 reply;	 /* 1: the direction towards who began it */
-	__u8 seen;	 /* NK_CT_SYN, … */
+	__u8 use;   /* NK_CT_SERVICE, NK_CT_MASQUERADE */
+	__u8 reply; /* 1: the direction towards who began it */
+	__u8 seen;  /* NK_CT_SYN, … */
 	__u8 pad;
 };
 NK_SIZE_IS(nk_connection, 64);
@@ -53,7 +53,7 @@ NK_SIZE_IS(nk_connection, 64);
 struct nk_self {
 	__u32 address4[4]; /* as ::ffff:a.b.c.d; all zero: none of this family */
 	__u32 address6[4];
-	__u16 first_port;  /* host order; outside of what the kernel hands out (net.ipv4.ip_local_port_range) */
+	__u16 first_port; /* host order; outside of what the kernel hands out (net.ipv4.ip_local_port_range) */
 	__u16 last_port;
 	__u32 pad;
 };

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "agent/datapath/map_names.hpp"
 #include "agent/datapath/tests/lab.hpp"
 
 namespace netkite::datapath::lab {
@@ -147,9 +148,21 @@ TEST_F(ServicesTest, SwitchedOffNothingIsLeft) {
   reopen();
   EXPECT_THAT(programs_on(groups_.front()), Each(0));
   EXPECT_THAT(pins("sockets"), IsEmpty());
-  EXPECT_THAT(pins("maps"), Each(testing::Not(testing::AnyOf("nk_frontend_v1", "nk_slot_v1", "nk_backend_v1",
-                                                             "nk_affinity_v1", "nk_socket_v1"))));
+  EXPECT_THAT(pins("maps"), Each(testing::Not(testing::AnyOfArray(kServiceMaps))));
   EXPECT_EQ(datapath_->attach_sockets().error().code, Code::not_found);
+}
+
+TEST_F(ServicesTest, WithoutServicesTheirMapsAreNeverMade) {
+  options_.services.enabled = false;
+  reopen();
+  EXPECT_THAT(pins("maps"), Each(testing::Not(testing::AnyOfArray(kServiceMaps))));
+  options_.services.enabled = true;
+  options_.services.max_connections = 4;
+  reopen();
+  EXPECT_THAT(pins("maps"), testing::IsSupersetOf(kServiceMaps));
+  for (const auto& map : *datapath_->maps()) {
+    if (map.name == kConnections) EXPECT_EQ(map.max_entries, 8U);
+  }
 }
 
 TEST_F(ServicesTest, TheMapsHoldWhatWasWrittenAndAFullOneNamesTheOption) {
