@@ -7,6 +7,7 @@
 
 #include "lib/connection.h"
 #include "lib/onward.h"
+#include "lib/reject.h"
 #include "lib/translate.h"
 #include "lib/untouched.h"
 
@@ -19,9 +20,9 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, const struct nk_pac
 	if (unlikely(!way))
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
 	if (unlikely(packet->hops <= 1))
-		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
+		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_fits(ctx, way, sizeof(struct iphdr), packet->tuple.protocol)))
-		return nk_drop(ctx, hook, NK_DROP_TOO_BIG);
+		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
 	nk_note(connection, packet);
 	eth = nk_translate4(ctx, packet, &connection->to);
 	if (unlikely(!eth))
@@ -38,9 +39,9 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, const struct nk_pac
 	if (unlikely(!way))
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
 	if (unlikely(packet->hops <= 1))
-		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
+		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_fits(ctx, way, sizeof(struct ipv6hdr), packet->tuple.protocol)))
-		return nk_drop(ctx, hook, NK_DROP_TOO_BIG);
+		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
 	nk_note(connection, packet);
 	eth = nk_translate6(ctx, packet, &connection->to);
 	if (unlikely(!eth))

@@ -60,6 +60,7 @@ struct Talk {
   Ends ends;
   std::uint8_t protocol = kTcp, flags = kSyn, hops = 64;
   Bytes payload = {};
+  std::uint32_t sequence = 0, acknowledged = 0;
 };
 [[nodiscard]] Bytes frame(const Talk& talk);
 // RFC 1071, of the transport of a frame without extension headers.
