@@ -9,6 +9,7 @@
  */
 #include <linux/if_packet.h>
 #include "lib/address.h"
+#include "lib/admit.h"
 #include "lib/deliver.h"
 #include "lib/drop.h"
 #include "lib/tunnels.h"
@@ -92,6 +93,11 @@ static __always_inline int from_netdev4(struct __sk_buff *ctx)
 		return nk_pass_on();
 	if (!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip)) && resolve4(ctx, flow, epoch, ip))
 		return TCX_DROP;
+	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
+		int verdict = nk_serve4(ctx, NK_HOOK_FROM_NETDEV);
+
+		return verdict == NK_UNTOUCHED ? nk_pass_on() : verdict;
+	}
 	if (nk_config.after_hooks || !flow->way.mtu || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN || ip->ttl <= 1))
 		return nk_pass_on();
 	nk_hop4(ip);
@@ -114,6 +120,11 @@ static __always_inline int from_netdev6(struct __sk_buff *ctx)
 		return nk_pass_on();
 	if (!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip)) && resolve6(ctx, flow, epoch, ip))
 		return TCX_DROP;
+	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
+		int verdict = nk_serve6(ctx, NK_HOOK_FROM_NETDEV);
+
+		return verdict == NK_UNTOUCHED ? nk_pass_on() : verdict;
+	}
 	if (nk_config.after_hooks || !flow->way.mtu || unlikely(nk_first_byte(ip) >> 4 != 6 || ip->hop_limit <= 1))
 		return nk_pass_on();
 	nk_hop6(ctx, ip);

@@ -104,7 +104,7 @@ static __always_inline enum answer steer(struct bpf_sock_addr *ctx, struct nk_se
 	if (!id && frontend->affinity_s)
 		id = nk_affine_backend(frontend, bpf_get_netns_cookie(ctx));
 	else if (!id)
-		id = nk_any_backend(frontend);
+		id = nk_any_backend(frontend->set, frontend->count);
 	backend = nk_backend(id, frontend->set);
 	/* Without memory a datagram's answer would come from a stranger. Of a stream only getpeername would differ. */
 	if (!backend || (!remember(ctx, address, id, backend) && by_datagrams(ctx)))

@@ -7,7 +7,8 @@ namespace netkite::app {
 namespace {
 
 service::Facts facts_of(const config::Options& options) {
-  return {.addresses = {}, .zone = {}, .external_ips = options.services.external_ips};
+  return {
+      .addresses = {}, .zone = {}, .external_ips = options.services.external_ips, .maglev = options.services.maglev};
 }
 
 }  // namespace

@@ -82,6 +82,10 @@ struct Services {
   bool external_ips = true;  // serve spec.externalIPs, which whoever may write a Service can point anywhere
   std::uint32_t max_frontends = 32768;  // addresses and ports; memory is taken as they come, as with max_backends
   std::uint32_t max_backends = 131072;
+  std::uint32_t max_connections = 131072;  // that this node translates; memory is taken as they come
+  std::uint32_t first_port = 61000;        // for translated connections, first to last: none that the kernel hands out
+  std::uint32_t last_port = 65535;         // by itself (net.ipv4.ip_local_port_range) and none of NodePorts
+  bool maglev = false;  // what comes from outside finds its backend by Maglev's tables, alike on every node
 };
 
 struct Options {

@@ -26,6 +26,14 @@ std::string_view drop_reason_name(std::uint32_t reason) {
     names[NK_DROP_UNSPECIFIED_SOURCE] = "unspecified-source";
     names[NK_DROP_OVERLAY_SPOOF] = "overlay-spoof";
     names[NK_DROP_OVERLAY_FOREIGN] = "overlay-foreign";
+    names[NK_DROP_NO_BACKEND] = "no-backend";
+    names[NK_DROP_SOURCE_RANGE] = "source-range";
+    names[NK_DROP_CONNECTIONS_FULL] = "connections-full";
+    names[NK_DROP_PORTS_EXHAUSTED] = "ports-exhausted";
+    names[NK_DROP_NO_CONNECTION] = "no-connection";
+    names[NK_DROP_UNREACHABLE_BACKEND] = "unreachable-backend";
+    names[NK_DROP_HOP_LIMIT] = "hop-limit";
+    names[NK_DROP_TOO_BIG] = "too-big";
     return names;
   }();
   return reason < kNames.size() ? kNames.at(reason) : "unknown";

@@ -61,7 +61,10 @@ class KernelDatapath : public Datapath {
         : pins(std::move(where)),
           maps(pins, options),
           problems(source.problems),
-          programs(std::move(source), {.peer_redirect = peer_redirect, .overlay = overlay_of(options)}, maps) {}
+          programs(
+              std::move(source),
+              {.peer_redirect = peer_redirect, .overlay = overlay_of(options), .services = options.services.enabled},
+              maps) {}
     static std::optional<config::Overlay> overlay_of(const config::Options& options) {
       return config::has_overlay(options) ? std::optional(options.overlay) : std::nullopt;
     }

@@ -42,7 +42,7 @@ std::vector<Variant> first_variants(const config::Options& options) {
 // What a former run with services has left.
 void remove_services(const Pins& pins) {
   detach_sockets(pins);
-  for (const auto name : {kFrontends, kSlots, kBackends, kAffinity, kSockets}) unpin(pins.map(name));
+  for (const auto name : kServiceMaps) unpin(pins.map(name));
 }
 
 }  // namespace

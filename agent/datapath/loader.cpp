@@ -5,12 +5,14 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
 #include <string_view>
 
 #include "agent/datapath/libbpf_log.hpp"
+#include "agent/datapath/map_names.hpp"
 
 namespace netkite::datapath {
 namespace {
@@ -70,6 +72,18 @@ std::string program_names(const bpf_object* object) {
   return names;
 }
 
+// What the program does not get to with its constants: the verifier takes those branches away, and it needs no map.
+bool is_unused(const bpf_map* map, const nk_config& config) {
+  return config.services == 0 && std::ranges::find(kServiceMaps, bpf_map__name(map)) != kServiceMaps.end();
+}
+
+Result<void> leave_out(bpf_map* map) {
+  if (const int status = bpf_map__set_autocreate(map, false); status != 0) {
+    return fail_libbpf(-status, std::string("leave out map ") + bpf_map__name(map));
+  }
+  return {};
+}
+
 // The others need not even pass the verifier.
 void load_only(bpf_object* object, const bpf_program* chosen) {
   bpf_program* each = nullptr;
@@ -108,6 +122,8 @@ Result<LoadedProgram> load_ours(const Image& image, const Wanted& wanted, MapSto
     Result<void> done;
     if (bpf_map__is_internal(map)) {
       done = set_constants(map, wanted.config);
+    } else if (is_unused(map, wanted.config)) {
+      done = leave_out(map);
     } else {
       done = maps.open(declaration(map)).and_then([map](const MapHandle& handle) { return reuse(map, handle.fd); });
     }

@@ -2,6 +2,7 @@
 // The maps of bpf/lib by name, and our programs as the kernel knows them. Room-internal.
 #pragma once
 
+#include <array>
 #include <string_view>
 
 namespace netkite::datapath {
@@ -22,8 +23,18 @@ inline constexpr std::string_view kSlots = "nk_slot_v1";
 inline constexpr std::string_view kBackends = "nk_backend_v1";
 inline constexpr std::string_view kAffinity = "nk_affinity_v1";
 inline constexpr std::string_view kSockets = "nk_socket_v1";
+inline constexpr std::string_view kEntrances = "nk_entrance_v1";
+inline constexpr std::string_view kRanges = "nk_range_v1";
+inline constexpr std::string_view kMaglev = "nk_maglev_v1";
+inline constexpr std::string_view kClients = "nk_client_v1";
+inline constexpr std::string_view kConnections = "nk_ct_v1";
+inline constexpr std::string_view kSelf = "nk_self_v1";
 inline constexpr std::string_view kDrops = "nk_drops_v1";
 inline constexpr std::string_view kControl = "nk_control_v1";
 inline constexpr std::string_view kEvents = "nk_events_v1";
+
+// Maps that a node without services has not.
+inline constexpr std::array kServiceMaps = {kFrontends, kSlots,  kBackends, kAffinity,    kSockets, kEntrances,
+                                            kRanges,    kMaglev, kClients,  kConnections, kSelf};
 
 }  // namespace netkite::datapath

@@ -11,6 +11,7 @@
 #include "agent/datapath/attached_maps.hpp"
 #include "agent/datapath/map_copy.hpp"
 #include "agent/datapath/map_names.hpp"
+#include "agent/datapath/typed_map.hpp"
 
 namespace netkite::datapath {
 namespace {
@@ -64,7 +65,15 @@ MapStore::MapStore(Pins pins, const config::Options& options) : pins_(std::move(
   for (const auto name : {kEndpoints4, kEndpoints6, kDevices}) limits_.emplace(name, endpoints);
   for (const auto name : {kRemotes4, kRemotes6, kTunnels4, kTunnels6}) limits_.emplace(name, remotes);
   for (const auto name : {kDeny4, kDeny6}) limits_.emplace(name, prefixes);
-  limits_.emplace(kFrontends, frontends);
+  // Each connection has an entry for either direction.
+  const Limit connections{.entries = 2 * options.services.max_connections, .option = "services.max_connections"};
+  // Tables of some hundred places for each backend.
+  const Limit maglev{.entries = options.services.maglev ? 2 * backends.entries : 1,
+                     .option = backends.option,
+                     .shrinks_when_empty = true};
+  for (const auto name : {kFrontends, kEntrances, kRanges}) limits_.emplace(name, frontends);
+  limits_.emplace(kMaglev, maglev);
+  limits_.emplace(kConnections, connections);
   for (const auto name : {kSlots, kBackends}) limits_.emplace(name, backends);
   limits_.emplace(kGuard, links);
   limits_.emplace(kEvents, Limit{.entries = options.datapath.event_buffer, .option = "datapath.event_buffer"});
@@ -88,6 +97,13 @@ Result<UniqueFd> MapStore::existing(const std::string& name, bool& pinned) {
   return UniqueFd();
 }
 
+bool MapStore::keeps_size(const MapInfo& present, int fd) const {
+  const auto limit = limits_.find(present.name);
+  if (limit == limits_.end() || !limit->second.shrinks_when_empty) return false;
+  const RawMap map({.fd = fd, .info = present, .option = limit->second.option});
+  return present.max_entries > limit->second.entries && !map.empty();
+}
+
 Result<MapStore::Entry> MapStore::make(const MapInfo& wanted) {
   Entry entry{.fd = {}, .info = wanted, .pinned = false};
   auto old = existing(wanted.name, entry.pinned);
@@ -99,8 +115,9 @@ Result<MapStore::Entry> MapStore::make(const MapInfo& wanted) {
       return fail(Code::invalid,
                   "map " + wanted.name + " exists with another layout: remove " + pins_.map(wanted.name));
     }
-    if (info->max_entries == wanted.max_entries) {
+    if (info->max_entries == wanted.max_entries || keeps_size(*info, old->get())) {
       entry.fd = std::move(*old);
+      entry.info.max_entries = info->max_entries;
       return entry;
     }
   }

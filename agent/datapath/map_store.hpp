@@ -42,10 +42,12 @@ class MapStore {
   struct Limit {
     std::uint32_t entries = 0;
     std::string option;
+    bool shrinks_when_empty = false;  // until then it keeps its size: what it holds is still in use
   };
 
   [[nodiscard]] Result<UniqueFd> existing(const std::string& name, bool& pinned);
   [[nodiscard]] Result<Entry> make(const MapInfo& wanted);
+  [[nodiscard]] bool keeps_size(const MapInfo& present, int fd) const;
   [[nodiscard]] MapHandle handle(const Entry& entry) const;
   [[nodiscard]] std::string option_of(const std::string& name) const;
 

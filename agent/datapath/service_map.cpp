@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 
 #include "agent/datapath/abi.hpp"
 #include "agent/datapath/map_names.hpp"
@@ -37,6 +38,61 @@ nk_service_address key_of(const service::Frontend& frontend) {
   return key;
 }
 
+service::Frontend frontend_of(const nk_service_address& key) {
+  return {.address = read_address(key.address),
+          .port = ntohs(key.port),
+          .protocol = static_cast<kube::Protocol>(key.protocol)};
+}
+
+nk_frontend entry_of(const service::FrontendEntry& entry) {
+  return {.set = entry.set, .count = entry.count, .affinity_s = entry.affinity_s};
+}
+
+nk_entrance door_of(const service::EntranceEntry& entry) {
+  return {.set = entry.set,
+          .count = entry.count,
+          .affinity_s = entry.affinity_s,
+          .flags = (entry.keep_source ? NK_ENTRANCE_KEEP_SOURCE : 0) | (entry.ranges ? NK_ENTRANCE_RANGES : 0) |
+                   (entry.table != 0 ? NK_ENTRANCE_MAGLEV : 0),
+          .table = entry.table};
+}
+
+service::EntranceEntry entrance_of(const nk_entrance& value) {
+  return {.set = value.set,
+          .count = value.count,
+          .affinity_s = value.affinity_s,
+          .keep_source = (value.flags & NK_ENTRANCE_KEEP_SOURCE) != 0,
+          .ranges = (value.flags & NK_ENTRANCE_RANGES) != 0,
+          .table = (value.flags & NK_ENTRANCE_MAGLEV) != 0 ? value.table : 0};
+}
+
+constexpr std::uint32_t kSetBits = 32;
+constexpr std::uint32_t kMappedBits = 96;
+
+nk_range prefix_of(const service::Range& range) {
+  nk_range key{};
+  key.length = kSetBits + range.clients.length() + (range.clients.family() == Family::v4 ? kMappedBits : 0);
+  key.set = htonl(range.set);
+  write_address(key.address, range.clients.address());
+  return key;
+}
+
+service::Range range_of(const nk_range& key) {
+  const auto address = read_address(key.address);
+  const auto before = kSetBits + (address.is_v4() ? kMappedBits : 0);
+  const auto length = key.length - std::min(key.length, before);
+  return {.set = ntohl(key.set), .clients = Cidr::of(address, length).value_or(Cidr())};
+}
+
+static_assert(service::kMaglevPiece == NK_MAGLEV_PIECE);
+nk_maglev_key piece_of(const service::MaglevPiece& piece) { return {.set = piece.set, .piece = piece.piece}; }
+
+nk_maglev places_of(const std::vector<std::uint32_t>& backends) {
+  nk_maglev value{};
+  std::copy_n(backends.begin(), std::min<std::size_t>(backends.size(), NK_MAGLEV_PIECE), value.backends);
+  return value;
+}
+
 nk_backend value_of(const service::Backend& backend) {
   nk_backend value{};
   write_address(value.address, backend.address);
@@ -60,6 +116,13 @@ Result<void> write_all(const TypedMap<Key, Value>& map, const std::vector<From>&
   return map.update_all(keys, values);
 }
 
+Result<void> write_ranges(const TypedMap<nk_range, std::uint32_t>& map, const std::vector<service::Range>& ranges) {
+  std::vector<nk_range> keys;
+  keys.reserve(ranges.size());
+  for (const auto& each : ranges) keys.push_back(prefix_of(each));
+  return map.update_all(keys, std::vector<std::uint32_t>(keys.size(), 1));
+}
+
 template <typename Key, typename Value, typename From, typename ToKey>
 Result<void> erase_all(const TypedMap<Key, Value>& map, const std::vector<From>& gone, const ToKey& to_key) {
   for (const auto& each : gone) {
@@ -75,15 +138,23 @@ std::uint32_t same(std::uint32_t value) { return value; }
 
 Result<ServiceMap> ServiceMap::open(const MapStore& store) {
   ServiceMap map;
-  auto frontends = decltype(map.frontends_)::open(store, kFrontends);
-  if (!frontends) return tl::make_unexpected(frontends.error());
-  auto slots = decltype(map.slots_)::open(store, kSlots);
-  if (!slots) return tl::make_unexpected(slots.error());
-  auto backends = decltype(map.backends_)::open(store, kBackends);
-  if (!backends) return tl::make_unexpected(backends.error());
-  map.frontends_ = *std::move(frontends);
-  map.slots_ = *std::move(slots);
-  map.backends_ = *std::move(backends);
+  Result<void> done;
+  const auto open_one = [&](auto& member, std::string_view name) {
+    if (!done) return;
+    auto opened = std::decay_t<decltype(member)>::open(store, name);
+    if (opened) {
+      member = *std::move(opened);
+    } else {
+      done = tl::make_unexpected(opened.error());
+    }
+  };
+  open_one(map.frontends_, kFrontends);
+  open_one(map.slots_, kSlots);
+  open_one(map.backends_, kBackends);
+  open_one(map.entrances_, kEntrances);
+  open_one(map.ranges_, kRanges);
+  open_one(map.maglev_, kMaglev);
+  if (!done) return tl::make_unexpected(done.error());
   return map;
 }
 
@@ -97,9 +168,7 @@ Result<service::Table> ServiceMap::read() const {
   service::Table table;
   for (const auto& [key, value] : *frontends) {
     table.frontends.emplace_back(
-        service::Frontend{.address = read_address(key.address),
-                          .port = ntohs(key.port),
-                          .protocol = static_cast<kube::Protocol>(key.protocol)},
+        frontend_of(key),
         service::FrontendEntry{.set = value.set, .count = value.count, .affinity_s = value.affinity_s});
   }
   for (const auto& [key, value] : *slots) {
@@ -109,17 +178,44 @@ Result<service::Table> ServiceMap::read() const {
     table.backends.emplace_back(
         key, service::Backend{.set = value.set, .address = read_address(value.address), .port = ntohs(value.port)});
   }
+  if (auto done = read_outside(table); !done) return tl::make_unexpected(done.error());
   return table;
 }
 
+Result<void> ServiceMap::read_outside(service::Table& table) const {
+  const auto entrances = entrances_.entries();
+  if (!entrances) return tl::make_unexpected(entrances.error());
+  const auto ranges = ranges_.entries();
+  if (!ranges) return tl::make_unexpected(ranges.error());
+  const auto maglev = maglev_.entries();
+  if (!maglev) return tl::make_unexpected(maglev.error());
+  for (const auto& [key, value] : *entrances) table.entrances.emplace_back(frontend_of(key), entrance_of(value));
+  for (const auto& [key, value] : *ranges) table.ranges.push_back(range_of(key));
+  for (const auto& [key, value] : *maglev) {
+    table.maglev.emplace_back(service::MaglevPiece{.set = key.set, .piece = key.piece},
+                              std::vector<std::uint32_t>(std::begin(value.backends), std::end(value.backends)));
+  }
+  return {};
+}
+
 Result<void> ServiceMap::apply(const service::Changes& changes) const {
-  const auto entry_of = [](const service::FrontendEntry& entry) {
-    return nk_frontend{.set = entry.set, .count = entry.count, .affinity_s = entry.affinity_s};
-  };
+  return write(changes).and_then([&] { return erase(changes); });
+}
+
+Result<void> ServiceMap::write(const service::Changes& changes) const {
   if (auto done = write_all(backends_, changes.backends, same, value_of); !done) return done;
   if (auto done = write_all(slots_, changes.slots, slot_of, same); !done) return done;
+  if (auto done = write_all(maglev_, changes.maglev, piece_of, places_of); !done) return done;
+  if (auto done = write_ranges(ranges_, changes.ranges); !done) return done;
   if (auto done = write_all(frontends_, changes.frontends, key_of, entry_of); !done) return done;
+  return write_all(entrances_, changes.entrances, key_of, door_of);
+}
+
+Result<void> ServiceMap::erase(const service::Changes& changes) const {
+  if (auto done = erase_all(entrances_, changes.gone_entrances, key_of); !done) return done;
   if (auto done = erase_all(frontends_, changes.gone_frontends, key_of); !done) return done;
+  if (auto done = erase_all(ranges_, changes.gone_ranges, prefix_of); !done) return done;
+  if (auto done = erase_all(maglev_, changes.gone_maglev, piece_of); !done) return done;
   if (auto done = erase_all(slots_, changes.gone_slots, slot_of); !done) return done;
   return erase_all(backends_, changes.gone_backends, same);
 }

@@ -17,9 +17,16 @@ class ServiceMap {
   [[nodiscard]] Result<void> apply(const service::Changes& changes) const;
 
  private:
+  [[nodiscard]] Result<void> read_outside(service::Table& table) const;
+  [[nodiscard]] Result<void> write(const service::Changes& changes) const;
+  [[nodiscard]] Result<void> erase(const service::Changes& changes) const;
+
   TypedMap<nk_service_address, nk_frontend> frontends_;
   TypedMap<nk_slot_key, std::uint32_t> slots_;
   TypedMap<std::uint32_t, nk_backend> backends_;
+  TypedMap<nk_service_address, nk_entrance> entrances_;
+  TypedMap<nk_range, std::uint32_t> ranges_;
+  TypedMap<nk_maglev_key, nk_maglev> maglev_;
 };
 
 }  // namespace netkite::datapath

@@ -5,6 +5,8 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "agent/service/maglev.hpp"
+
 namespace netkite::service {
 namespace {
 
@@ -39,7 +41,7 @@ std::vector<Member> identified(std::uint32_t set, std::span<const Member> former
 }  // namespace
 
 Former former_of(std::span<const Member> members) {
-  Former former{.slots = {}, .backends = {members.begin(), members.end()}};
+  Former former{.slots = {}, .backends = {members.begin(), members.end()}, .ranges = {}, .pieces = {}};
   former.slots.reserve(members.size());
   for (std::uint32_t i = 0; i < members.size(); ++i) former.slots.emplace_back(i, members[i].id);
   return former;
@@ -70,13 +72,53 @@ std::vector<Member> arrange(std::uint32_t set, Former former, std::span<const Ta
   return members;
 }
 
+Pieces pieces_of(std::span<const Member> members, std::uint32_t places) {
+  Pieces pieces;
+  if (places == 0) return pieces;
+  auto table = maglev_table(members, places);
+  const auto last = (places - 1) / kMaglevPiece;
+  for (std::size_t i = 0; table.size() < (last + 1) * kMaglevPiece; ++i) table.push_back(table[i]);
+  for (auto first = table.begin(); first != table.end(); first += kMaglevPiece) {
+    pieces.emplace_hint(pieces.end(), pieces.size(), std::vector<std::uint32_t>(first, first + kMaglevPiece));
+  }
+  return pieces;
+}
+
+void change_pieces(std::uint32_t set, const Pieces& former, const Pieces& wanted, Changes& changes) {
+  for (const auto& [piece, backends] : wanted) {
+    const auto old = former.find(piece);
+    if (old == former.end() || old->second != backends) {
+      changes.maglev.push_back({{.set = set, .piece = piece}, backends});
+    }
+  }
+  for (const auto& [piece, backends] : former) {
+    if (!wanted.contains(piece)) changes.gone_maglev.push_back({.set = set, .piece = piece});
+  }
+}
+
+void change_ranges(std::uint32_t set, std::vector<Cidr> former, const std::vector<Cidr>& wanted, Changes& changes) {
+  std::ranges::sort(former);
+  const auto note = [set](const std::vector<Cidr>& some, const std::vector<Cidr>& others, std::vector<Range>& list) {
+    for (const auto& each : some) {
+      if (!std::ranges::binary_search(others, each)) list.push_back({.set = set, .clients = each});
+    }
+  };
+  note(wanted, former, changes.ranges);
+  note(former, wanted, changes.gone_ranges);
+}
+
 void retire(std::uint32_t set, const Former& former, Changes& changes) {
+  change_ranges(set, former.ranges, {}, changes);
+  change_pieces(set, former.pieces, {}, changes);
   for (const auto& [index, id] : former.slots) changes.gone_slots.push_back({.set = set, .index = index});
   for (const auto& backend : former.backends) changes.gone_backends.push_back(backend.id);
 }
 
 Leftovers::Leftovers(const Table& table) {
   for (const auto& [frontend, entry] : table.frontends) sets_[entry.set];
+  for (const auto& [frontend, entry] : table.entrances) sets_[entry.set];
+  for (const auto& range : table.ranges) sets_[range.set].ranges.push_back(range.clients);
+  for (const auto& [piece, backends] : table.maglev) sets_[piece.set].pieces.emplace(piece.piece, backends);
   for (const auto& [slot, id] : table.slots) sets_[slot.set].slots.emplace_back(slot.index, id);
   for (const auto& [id, backend] : table.backends) {
     // Nothing of ours is called 0.

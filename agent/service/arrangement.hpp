@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the backends of a set lie in its slots, and what it takes to get there. Room-internal.
+// How the backends of a set lie in its slots, what its entrances need besides, and what it takes to get there.
+// Room-internal.
 #pragma once
 
 #include <compare>
@@ -23,10 +24,14 @@ struct Member {
   auto operator<=>(const Member&) const = default;
 };
 
+using Pieces = std::map<std::uint32_t, std::vector<std::uint32_t>>;  // of a Maglev table, by their numbers
+
 // What the kernel has of a set, whatever sense it makes.
 struct Former {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> slots;  // index and backend
   std::vector<Member> backends;
+  std::vector<Cidr> ranges;
+  Pieces pieces;
 };
 
 [[nodiscard]] Former former_of(std::span<const Member> members);
@@ -36,6 +41,12 @@ struct Former {
 // identifier.
 [[nodiscard]] std::vector<Member> arrange(std::uint32_t set, Former former, std::span<const Target> targets,
                                           std::uint32_t& next, Changes& changes);
+// The last piece is filled up from the table's beginning: while a table changes its size, who still reckons with the
+// other one finds a backend all the same.
+[[nodiscard]] Pieces pieces_of(std::span<const Member> members, std::uint32_t places);
+void change_pieces(std::uint32_t set, const Pieces& former, const Pieces& wanted, Changes& changes);
+// `wanted` is sorted.
+void change_ranges(std::uint32_t set, std::vector<Cidr> former, const std::vector<Cidr>& wanted, Changes& changes);
 void retire(std::uint32_t set, const Former& former, Changes& changes);
 
 // Sets in the kernel that nobody has recognised yet.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -11,13 +12,14 @@ namespace {
 
 class Planner {
  public:
-  explicit Planner(const kube::Service& service) : service_(service) {}
+  Planner(const kube::Service& service, Slices slices, const Facts& facts)
+      : service_(service), slices_(slices), facts_(facts) {}
 
   void add(const std::vector<Ip>& addresses, Kind kind) {
     for (const auto& port : service_.ports) {
       const auto number = kind == Kind::node_port ? port.node_port : port.port;
       for (const auto& address : addresses) {
-        if (number != 0 && has_family(address.family())) add({address, number, port.protocol}, kind, port.port);
+        if (number != 0 && has_family(address.family())) add({address, number, port.protocol}, kind, port);
       }
     }
   }
@@ -27,20 +29,38 @@ class Planner {
   [[nodiscard]] bool has_family(Family family) const {
     return std::ranges::find(service_.cluster_ips, family, &Ip::family) != service_.cluster_ips.end();
   }
-  void add(const Frontend& frontend, Kind kind, std::uint16_t port) {
+  void add(const Frontend& frontend, Kind kind, const kube::ServicePort& port) {
     if (!seen_.insert(frontend).second) return;
     const bool local = kind == Kind::cluster_ip && service_.internal_local;
     planned_.push_back({.frontend = frontend,
                         .kind = kind,
-                        .set = {.port = port,
+                        .set = {.port = port.port,
                                 .protocol = frontend.protocol,
                                 .family = frontend.address.family(),
-                                .scope = local ? Scope::local : Scope::cluster}});
+                                .scope = local ? Scope::local : Scope::cluster},
+                        .entrance = {},
+                        .is_own = false});
+    if (kind != Kind::cluster_ip && port.protocol != kube::Protocol::sctp) add_entrance(planned_.back(), port);
   }
+  void add_entrance(PlannedFrontend& planned, const kube::ServicePort& port) {
+    auto set = planned.set;
+    set.scope = service_.external_local ? Scope::local : Scope::cluster;
+    planned.is_own = leads_here(set, port);
+    if (planned.is_own) return;
+    // An address may be written among the external ones, too: that must not open it.
+    const auto& balanced = service_.load_balancer_ips;
+    const bool bound = std::ranges::find(balanced, planned.frontend.address) != balanced.end();
+    planned.entrance = Entrance{.set = set, .ranges = bound && !service_.source_ranges.empty()};
+  }
+  // Of all frontends of a port in a family the same is asked.
+  [[nodiscard]] bool leads_here(const SetKey& set, const kube::ServicePort& port);
 
   const kube::Service& service_;
+  Slices slices_;
+  const Facts& facts_;
   std::vector<PlannedFrontend> planned_;
   std::set<Frontend> seen_;
+  std::map<SetKey, bool> own_;
 };
 
 // An endpoint that has the port in question.
@@ -51,8 +71,7 @@ struct Candidate {
 };
 using Candidates = std::vector<Candidate>;
 
-Candidates candidates_of(const kube::ServicePort& port, std::span<const kube::EndpointSlice* const> slices,
-                         const SetKey& set) {
+Candidates candidates_of(const kube::ServicePort& port, Slices slices, const SetKey& set) {
   Candidates candidates;
   for (const auto* slice : slices) {
     if (slice->family != set.family) continue;
@@ -65,6 +84,17 @@ Candidates candidates_of(const kube::ServicePort& port, std::span<const kube::En
     }
   }
   return candidates;
+}
+
+// Whatever its state, so that an entrance does not come and go with it.
+bool Planner::leads_here(const SetKey& set, const kube::ServicePort& port) {
+  const auto [known, fresh] = own_.try_emplace(set, false);
+  if (fresh) {
+    known->second = std::ranges::any_of(candidates_of(port, slices_, set), [this](const Candidate& each) {
+      return std::ranges::find(facts_.addresses, each.endpoint->address) != facts_.addresses.end();
+    });
+  }
+  return known->second;
 }
 
 template <typename Predicate>
@@ -129,8 +159,8 @@ std::string_view to_string(State state) {
   return "";
 }
 
-std::vector<PlannedFrontend> frontends_of(const kube::Service& service, const Facts& facts) {
-  Planner planner(service);
+std::vector<PlannedFrontend> frontends_of(const kube::Service& service, Slices slices, const Facts& facts) {
+  Planner planner(service, slices, facts);
   planner.add(service.cluster_ips, Kind::cluster_ip);
   planner.add(facts.addresses, Kind::node_port);
   if (facts.external_ips) planner.add(service.external_ips, Kind::external_ip);
@@ -138,8 +168,8 @@ std::vector<PlannedFrontend> frontends_of(const kube::Service& service, const Fa
   return planner.take();
 }
 
-std::vector<Target> targets_of(const kube::Service& service, std::span<const kube::EndpointSlice* const> slices,
-                               const SetKey& set, const std::string& zone) {
+std::vector<Target> targets_of(const kube::Service& service, Slices slices, const SetKey& set,
+                               const std::string& zone) {
   const auto port = std::ranges::find_if(service.ports, [&set](const kube::ServicePort& each) {
     return each.port == set.port && each.protocol == set.protocol;
   });
@@ -158,6 +188,28 @@ std::vector<Target> targets_of(const kube::Service& service, std::span<const kub
   const auto [first, last] = std::ranges::unique(targets, same);
   targets.erase(first, last);
   return targets;
+}
+
+std::vector<Cidr> ranges_of(const kube::Service& service, const SetKey& set) {
+  std::vector<Cidr> ranges;
+  std::ranges::copy_if(service.source_ranges, std::back_inserter(ranges),
+                       [&set](const Cidr& each) { return each.family() == set.family; });
+  std::ranges::sort(ranges);
+  const auto [first, last] = std::ranges::unique(ranges);
+  ranges.erase(first, last);
+  return ranges;
+}
+
+std::size_t local_endpoints(Slices slices) {
+  std::map<Family, std::set<Ip>> addresses;
+  for (const auto* slice : slices) {
+    for (const auto& each : slice->endpoints) {
+      if (each.local && each.ready) addresses[slice->family].insert(each.address);
+    }
+  }
+  std::size_t most = 0;
+  for (const auto& [family, ready] : addresses) most = std::max(most, ready.size());
+  return most;
 }
 
 }  // namespace netkite::service

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a Service means on this node: its frontends, and which endpoints each of them leads to. Pure.
 //
-// The rules are kube-proxy's, seen from a node's own sockets, pods' included, because those are all that the frontends
-// serve:
-// - Frontends for the outside (NodePort, external IP, load balancer) lead to every endpoint of the cluster even with
-//   externalTrafficPolicy Local, which keeps the client's address and spares a hop for who comes from outside. A
-//   connection from a node or a pod has neither to lose, and kube-proxy lets it go everywhere too.
-// - loadBalancerSourceRanges do not bind these sockets: they stand for clients in front of the load balancer.
+// Frontends serve the node's own sockets, pods' included. Those for the outside (NodePort, external IP, load balancer)
+// have an entrance besides, for packets that come in on an uplink. The rules are kube-proxy's:
+// - Frontends lead to every endpoint of the cluster even with externalTrafficPolicy Local, which keeps the client's
+//   address and spares a hop for who comes from outside. A connection from a node or a pod has neither to lose, and
+//   kube-proxy lets it go everywhere too. Entrances obey it.
+// - loadBalancerSourceRanges bind entrances at the load balancer's addresses and no others: not NodePorts, not external
+//   IPs, not the node's own sockets. Unlike kube-proxy, ranges of one family keep the other one out altogether.
 // - NodePorts are at the node's addresses, not at loopback ones: what connects to 127.0.0.1 means the node itself.
+// What the programs cannot do has no entrance: SCTP, and a service port with the node itself among its endpoints, whose
+// answers would leave past the programs that have to translate them.
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +34,7 @@ struct Facts {
   std::vector<Ip> addresses;  // those that NodePorts are at
   std::string zone;           // topology.kubernetes.io/zone; "": hints are ignored
   bool external_ips = true;   // spec.externalIPs are served
+  bool maglev = false;        // sets with an entrance have a table
 
   bool operator==(const Facts&) const = default;
 };
@@ -50,10 +56,19 @@ struct SetKey {
   auto operator<=>(const SetKey&) const = default;
 };
 
+struct Entrance {
+  SetKey set;  // its scope is local with externalTrafficPolicy Local, and then the client's address is kept
+  bool ranges = false;
+
+  bool operator==(const Entrance&) const = default;
+};
+
 struct PlannedFrontend {
   Frontend frontend;
   Kind kind = Kind::cluster_ip;
   SetKey set;
+  std::optional<Entrance> entrance;
+  bool is_own = false;  // there would be an entrance, but the node itself is an endpoint
 
   bool operator==(const PlannedFrontend&) const = default;
 };
@@ -66,14 +81,23 @@ struct Target {
   auto operator<=>(const Target&) const = default;
 };
 
+using Slices = std::span<const kube::EndpointSlice* const>;
+
 // Each frontend once, ClusterIPs first. A service has frontends in the families of its ClusterIPs alone.
-[[nodiscard]] std::vector<PlannedFrontend> frontends_of(const kube::Service& service, const Facts& facts);
+[[nodiscard]] std::vector<PlannedFrontend> frontends_of(const kube::Service& service, Slices slices,
+                                                        const Facts& facts);
 
 // The backends of a set: sorted, each address and port once. Those that are ready; without any, those that still serve
 // while they end (KEP-1669); with publishNotReadyAddresses, all.
 // Hints for zones choose among the cluster's when every one of them has some and one is for ours (KEP-2433).
-[[nodiscard]] std::vector<Target> targets_of(const kube::Service& service,
-                                             std::span<const kube::EndpointSlice* const> slices, const SetKey& set,
+[[nodiscard]] std::vector<Target> targets_of(const kube::Service& service, Slices slices, const SetKey& set,
                                              const std::string& zone);
+
+// What a set's entrances let in, in its family.
+[[nodiscard]] std::vector<Cidr> ranges_of(const kube::Service& service, const SetKey& set);
+
+// How many of this node's pods stand behind the service, as a load balancer's health check counts them: those that are
+// ready, whatever their ports, in the family that has more.
+[[nodiscard]] std::size_t local_endpoints(Slices slices);
 
 }  // namespace netkite::service

@@ -2,9 +2,12 @@
 #include "agent/service/registry.hpp"
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 #include <tuple>
 #include <utility>
+
+#include "agent/service/maglev.hpp"
 
 namespace netkite::service {
 namespace {
@@ -13,8 +16,10 @@ bool is_given(Kind kind) { return kind == Kind::cluster_ip || kind == Kind::node
 
 std::vector<SetKey> keys_of(const std::vector<PlannedFrontend>& frontends) {
   std::vector<SetKey> keys;
-  keys.reserve(frontends.size());
-  for (const auto& each : frontends) keys.push_back(each.set);
+  for (const auto& each : frontends) {
+    keys.push_back(each.set);
+    if (each.entrance) keys.push_back(each.entrance->set);
+  }
   std::ranges::sort(keys);
   const auto [first, last] = std::ranges::unique(keys);
   keys.erase(first, last);
@@ -25,18 +30,32 @@ std::vector<SetKey> keys_of(const std::vector<PlannedFrontend>& frontends) {
 
 void Registry::adopt(const Table& in_kernel) {
   leftovers_.emplace(in_kernel);
-  for (auto& [frontend, holding] : frontends_) holding.written.reset();
+  const auto note_set = [this](std::uint32_t set) { next_set_ = std::max(next_set_, set + 1); };
+  const auto note_backend = [this](std::uint32_t id) { next_backend_ = std::max(next_backend_, id + 1); };
+  for (auto& [frontend, holding] : frontends_) {
+    holding.written.reset();
+    holding.written_entrance.reset();
+  }
   for (const auto& [frontend, entry] : in_kernel.frontends) {
     frontends_[frontend].written = entry;
-    next_set_ = std::max(next_set_, entry.set + 1);
+    note_set(entry.set);
+  }
+  for (const auto& [frontend, entry] : in_kernel.entrances) {
+    frontends_[frontend].written_entrance = entry;
+    note_set(entry.set);
+  }
+  for (const auto& range : in_kernel.ranges) note_set(range.set);
+  for (const auto& [piece, backends] : in_kernel.maglev) {
+    note_set(piece.set);
+    std::ranges::for_each(backends, note_backend);
   }
   for (const auto& [slot, id] : in_kernel.slots) {
-    next_set_ = std::max(next_set_, slot.set + 1);
-    next_backend_ = std::max(next_backend_, id + 1);
+    note_set(slot.set);
+    note_backend(id);
   }
   for (const auto& [id, backend] : in_kernel.backends) {
-    next_set_ = std::max(next_set_, backend.set + 1);
-    next_backend_ = std::max(next_backend_, id + 1);
+    note_set(backend.set);
+    note_backend(id);
   }
   for (auto& entry : records_) {
     entry.second.sets.clear();
@@ -109,21 +128,32 @@ Changes Registry::flush() {
 
   for (auto* entry : std::exchange(dirty_, {})) {
     entry->second.dirty = false;
+    note_health_check(*entry);
     if (!entry->second.service && entry->second.slices.empty()) records_.erase(records_.find(entry->first));
   }
   return changes;
 }
 
+void Registry::note_health_check(const Entry& entry) {
+  const auto& [key, record] = entry;
+  if (record.service && record.service->external_local && record.service->health_check_port != 0) {
+    checked_.insert_or_assign(key, &record);
+  } else {
+    checked_.erase(key);
+  }
+}
+
 void Registry::claim(Entry& entry, std::vector<Frontend>& touched) {
   auto& record = entry.second;
-  auto planned = record.service ? frontends_of(*record.service, facts_) : std::vector<PlannedFrontend>();
+  auto planned = record.service ? frontends_of(*record.service, record.slices, facts_) : std::vector<PlannedFrontend>();
   for (const auto& each : record.frontends) touched.push_back(each.frontend);
   if (planned == record.frontends) return;
   for (const auto& each : record.frontends) {
     std::erase_if(frontends_[each.frontend].claims, [&entry](const Claim& claim) { return claim.owner == &entry; });
   }
   for (const auto& each : planned) {
-    frontends_[each.frontend].claims.push_back({.owner = &entry, .kind = each.kind, .set = each.set});
+    frontends_[each.frontend].claims.push_back(
+        {.owner = &entry, .kind = each.kind, .set = each.set, .entrance = each.entrance});
     touched.push_back(each.frontend);
   }
   record.frontends = std::move(planned);
@@ -135,32 +165,66 @@ void Registry::refresh(Entry& entry, Changes& changes) {
   std::vector<Set> sets;
   sets.reserve(keys.size());
   for (const auto& key : keys) {
-    auto& set = sets.emplace_back(Set{.key = key, .id = 0, .members = {}});
+    auto& set = sets.emplace_back(Set{.key = key, .id = 0, .members = {}, .ranges = {}, .places = 0});
+    const auto old = std::ranges::find(record.sets, key, &Set::key);
+    const bool is_known = old != record.sets.end();
     Former former;
-    if (const auto old = std::ranges::find(record.sets, key, &Set::key); old != record.sets.end()) {
+    if (is_known) {
       set.id = std::exchange(old->id, 0);
       former = former_of(old->members);
+      former.ranges = old->ranges;
     } else {
       former = recognise(entry, set);
     }
+    const auto ranges = std::exchange(former.ranges, {});
+    auto pieces = std::exchange(former.pieces, {});
     const auto targets = targets_of(*record.service, record.slices, key, facts_.zone);
     set.members = arrange(set.id, std::move(former), targets, next_backend_, changes);
+    furnish(record, set);
+    change_ranges(set.id, ranges, set.ranges, changes);
+    // Tables are made anew for a comparison rather than kept: they are large.
+    if (is_known && old->members == set.members && old->places == set.places) continue;
+    if (is_known) pieces = pieces_of(old->members, old->places);
+    change_pieces(set.id, pieces, pieces_of(set.members, set.places), changes);
   }
   for (const auto& old : record.sets) {
-    if (old.id != 0) retire(old.id, former_of(old.members), changes);
+    if (old.id == 0) continue;
+    auto former = former_of(old.members);
+    former.ranges = old.ranges;
+    former.pieces = pieces_of(old.members, old.places);
+    retire(old.id, former, changes);
   }
   record.sets = std::move(sets);
 }
 
+// What the entrances want of a set besides its slots.
+void Registry::furnish(const Record& record, Set& set) const {
+  bool is_entered = false;
+  bool has_ranges = false;
+  for (const auto& each : record.frontends) {
+    if (!each.entrance || each.entrance->set != set.key) continue;
+    is_entered = true;
+    has_ranges = has_ranges || each.entrance->ranges;
+  }
+  if (has_ranges) set.ranges = ranges_of(*record.service, set.key);
+  if (is_entered && facts_.maglev) set.places = places_for(set.members.size());
+}
+
 // Gives a set of ours its identifier: one that the kernel has, with what it has of it, or a new one.
 Former Registry::recognise(const Entry& entry, Set& set) {
+  const auto take = [this, &set](std::uint32_t id) -> std::optional<Former> {
+    auto former = leftovers_->take(id);
+    if (former) set.id = id;
+    return former;
+  };
   for (const auto& each : entry.second.frontends) {
-    if (!leftovers_ || each.set != set.key || !holds(entry, each.frontend)) continue;
-    const auto& written = frontends_.at(each.frontend).written;
-    if (!written) continue;
-    if (auto former = leftovers_->take(written->set)) {
-      set.id = written->set;
-      return *std::move(former);
+    if (!leftovers_ || !holds(entry, each.frontend)) continue;
+    const auto& holding = frontends_.at(each.frontend);
+    if (each.set == set.key && holding.written) {
+      if (auto former = take(holding.written->set)) return *std::move(former);
+    }
+    if (each.entrance && each.entrance->set == set.key && holding.written_entrance) {
+      if (auto former = take(holding.written_entrance->set)) return *std::move(former);
     }
   }
   set.id = next_set_++;
@@ -186,6 +250,7 @@ bool Registry::holds(const Entry& entry, const Frontend& frontend) const {
 void Registry::settle(const Frontend& frontend, Changes& changes) {
   const auto found = frontends_.find(frontend);
   auto& holding = found->second;
+  settle_entrance(frontend, holding, changes);
   const auto* holder = holder_of(holding);
   if (holder == nullptr) {
     if (holding.written) changes.gone_frontends.push_back(frontend);
@@ -202,19 +267,53 @@ void Registry::settle(const Frontend& frontend, Changes& changes) {
   changes.frontends.emplace_back(frontend, entry);
 }
 
+void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Changes& changes) {
+  const auto* holder = holder_of(holding);
+  if (holder == nullptr || !holder->entrance) {
+    if (std::exchange(holding.written_entrance, {})) changes.gone_entrances.push_back(frontend);
+    return;
+  }
+  const auto& record = holder->owner->second;
+  const auto& entrance = *holder->entrance;
+  const auto set = std::ranges::find(record.sets, entrance.set, &Set::key);
+  const EntranceEntry entry{.set = set->id,
+                            .count = static_cast<std::uint32_t>(set->members.size()),
+                            .affinity_s = record.service->affinity_s,
+                            .keep_source = entrance.set.scope == Scope::local,
+                            .ranges = entrance.ranges,
+                            .table = set->places};
+  if (holding.written_entrance == entry) return;
+  holding.written_entrance = entry;
+  changes.entrances.emplace_back(frontend, entry);
+}
+
 void Registry::list(const std::function<void(const Listing&)>& take) const {
   for (const auto& entry : records_) {
     const auto& [key, record] = entry;
     if (!record.service || record.frontends.empty()) continue;
     Listing listing{.key = key, .frontends = {}};
     for (const auto& each : record.frontends) {
-      listing.frontends.push_back({.frontend = each.frontend,
-                                   .kind = each.kind,
-                                   .held = holds(entry, each.frontend),
-                                   .backends = targets_of(*record.service, record.slices, each.set, facts_.zone)});
+      const bool held = holds(entry, each.frontend);
+      listing.frontends.push_back(
+          {.frontend = each.frontend,
+           .kind = each.kind,
+           .held = held,
+           .access = held && each.entrance ? std::optional(each.entrance->set.scope) : std::nullopt,
+           .backends = targets_of(*record.service, record.slices, each.set, facts_.zone)});
     }
     take(listing);
   }
+}
+
+std::map<std::uint16_t, HealthCheck> Registry::health_checks() const {
+  std::map<std::uint16_t, HealthCheck> checks;
+  for (const auto& [key, record] : checked_) {
+    const auto& service = *record->service;
+    checks.try_emplace(
+        service.health_check_port,
+        HealthCheck{.space = service.space, .name = service.name, .endpoints = local_endpoints(record->slices)});
+  }
+  return checks;
 }
 
 std::vector<std::string> Registry::problems() const {
@@ -225,6 +324,17 @@ std::vector<std::string> Registry::problems() const {
       if (holder == nullptr || &claim == holder) continue;
       lines.push_back("service " + claim.owner->first + ": " + to_string(frontend) + " is held by service " +
                       holder->owner->first);
+    }
+  }
+  for (const auto& [key, record] : records_) {
+    std::set<std::string> own;
+    for (const auto& each : record.frontends) {
+      if (each.is_own)
+        own.insert(std::to_string(each.set.port) + "/" + std::string(kube::to_string(each.set.protocol)));
+    }
+    for (const auto& port : own) {
+      lines.push_back("service " + key + ": port " + port + " is left to kube-proxy where it is asked for from " +
+                      "outside: this node itself is among the endpoints");
     }
   }
   return lines;

@@ -21,13 +21,22 @@ namespace netkite::service {
 struct ListedFrontend {
   Frontend frontend;
   Kind kind = Kind::cluster_ip;
-  bool held = true;  // false: another service holds it
+  bool held = true;             // false: another service holds it
+  std::optional<Scope> access;  // whose backends serve who asks here from outside; none: nobody is let in
   std::vector<Target> backends;
 };
 
 struct Listing {
   std::string key;
   std::vector<ListedFrontend> frontends;
+};
+
+// What a load balancer asks a node about a service whose clients it only sends where there are backends.
+struct HealthCheck {
+  std::string space, name;    // the service's
+  std::size_t endpoints = 0;  // on this node, ready
+
+  bool operator==(const HealthCheck&) const = default;
 };
 
 // Keys are "namespace/name". A frontend that several services want belongs to the one to which the API server has given
@@ -58,7 +67,10 @@ class Registry {
 
   // Each service that is served, by key, as of the last flush().
   void list(const std::function<void(const Listing&)>& take) const;
-  // A line for each frontend that a service does not get.
+  // By healthCheckNodePort, of the services with externalTrafficPolicy Local, as of the last flush(). The API server
+  // gives each port to one service; elsewhere the first by key has it.
+  [[nodiscard]] std::map<std::uint16_t, HealthCheck> health_checks() const;
+  // A line for each frontend that a service does not get, and for each port without its entrances.
   [[nodiscard]] std::vector<std::string> problems() const;
 
  private:
@@ -66,6 +78,8 @@ class Registry {
     SetKey key;
     std::uint32_t id = 0;
     std::vector<Member> members;  // in the order of the slots
+    std::vector<Cidr> ranges;     // sorted
+    std::uint32_t places = 0;     // in the Maglev table
   };
   struct Record {
     std::optional<kube::Service> service;  // none: slices came first, or it has just gone
@@ -84,25 +98,31 @@ class Registry {
     const Entry* owner;
     Kind kind;
     SetKey set;
+    std::optional<Entrance> entrance;
   };
   struct Holding {
     std::vector<Claim> claims;
     std::optional<FrontendEntry> written;  // what the kernel has
+    std::optional<EntranceEntry> written_entrance;
   };
 
   [[nodiscard]] static const Claim* holder_of(const Holding& holding);
   [[nodiscard]] bool holds(const Entry& entry, const Frontend& frontend) const;
   void mark(Entry& entry);
   void detach(const Slice& slice);
+  void note_health_check(const Entry& entry);
   void claim(Entry& entry, std::vector<Frontend>& touched);
   void refresh(Entry& entry, Changes& changes);
   [[nodiscard]] Former recognise(const Entry& entry, Set& set);
+  void furnish(const Record& record, Set& set) const;
   void settle(const Frontend& frontend, Changes& changes);
+  static void settle_entrance(const Frontend& frontend, Holding& holding, Changes& changes);
 
   Facts facts_;
   Records records_;
   std::map<std::string, Slice> slices_;
   std::map<Frontend, Holding> frontends_;
+  std::map<std::string, const Record*> checked_;  // those with a healthCheckNodePort
   std::vector<Entry*> dirty_;
   std::optional<Leftovers> leftovers_;  // adopted, and not flushed yet
   std::uint32_t next_set_ = 1, next_backend_ = 1;

@@ -40,6 +40,33 @@ struct FrontendEntry {
   bool operator==(const FrontendEntry&) const = default;
 };
 
+// A frontend as the outside sees it: what comes in on an uplink is asking here.
+struct EntranceEntry {
+  std::uint32_t set = 0;
+  std::uint32_t count = 0;
+  std::uint32_t affinity_s = 0;  // a client is an address here
+  bool keep_source = false;      // externalTrafficPolicy: Local
+  bool ranges = false;           // only clients within the set's ranges are let in
+  std::uint32_t table = 0;       // places in the set's Maglev table; 0: backends are chosen by chance
+
+  bool operator==(const EntranceEntry&) const = default;
+};
+
+struct Range {
+  std::uint32_t set = 0;
+  Cidr clients;
+
+  auto operator<=>(const Range&) const = default;
+};
+
+// A piece of a set's Maglev table: the backends' identifiers, kMaglevPiece of them but for the last piece.
+inline constexpr std::uint32_t kMaglevPiece = 64;
+struct MaglevPiece {
+  std::uint32_t set = 0, piece = 0;
+
+  auto operator<=>(const MaglevPiece&) const = default;
+};
+
 struct Slot {
   std::uint32_t set = 0, index = 0;
 
@@ -59,6 +86,9 @@ struct Table {
   std::vector<std::pair<Frontend, FrontendEntry>> frontends;
   std::vector<std::pair<Slot, std::uint32_t>> slots;        // the backend's identifier
   std::vector<std::pair<std::uint32_t, Backend>> backends;  // by identifier
+  std::vector<std::pair<Frontend, EntranceEntry>> entrances;
+  std::vector<Range> ranges;
+  std::vector<std::pair<MaglevPiece, std::vector<std::uint32_t>>> maglev;
 };
 
 // Writes and removals, to be carried out in the order of the members. Whoever reads a frontend at any moment finds
@@ -66,14 +96,21 @@ struct Table {
 struct Changes {
   std::vector<std::pair<std::uint32_t, Backend>> backends;
   std::vector<std::pair<Slot, std::uint32_t>> slots;
+  std::vector<std::pair<MaglevPiece, std::vector<std::uint32_t>>> maglev;
+  std::vector<Range> ranges;
   std::vector<std::pair<Frontend, FrontendEntry>> frontends;
+  std::vector<std::pair<Frontend, EntranceEntry>> entrances;
+  std::vector<Frontend> gone_entrances;
   std::vector<Frontend> gone_frontends;
+  std::vector<Range> gone_ranges;
+  std::vector<MaglevPiece> gone_maglev;
   std::vector<Slot> gone_slots;
   std::vector<std::uint32_t> gone_backends;
 
   [[nodiscard]] bool empty() const {
-    return backends.empty() && slots.empty() && frontends.empty() && gone_frontends.empty() && gone_slots.empty() &&
-           gone_backends.empty();
+    return backends.empty() && slots.empty() && maglev.empty() && ranges.empty() && frontends.empty() &&
+           entrances.empty() && gone_entrances.empty() && gone_frontends.empty() && gone_ranges.empty() &&
+           gone_maglev.empty() && gone_slots.empty() && gone_backends.empty();
   }
 };
 

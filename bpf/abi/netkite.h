@@ -33,7 +33,15 @@ enum nk_drop_reason {
 	NK_DROP_UNSPECIFIED_SOURCE = 14,  /* 0.0.0.0 or :: as a pod's source */
 	NK_DROP_OVERLAY_SPOOF = 15,	  /* from the overlay, and its source is not of the node that sent it */
 	NK_DROP_OVERLAY_FOREIGN = 16,	  /* from the overlay, and of another network or for nobody here */
-	NK_DROP_REASON_COUNT = 17,
+	NK_DROP_NO_BACKEND = 17,	  /* a service that nobody serves */
+	NK_DROP_SOURCE_RANGE = 18,	  /* a client outside of a service's loadBalancerSourceRanges */
+	NK_DROP_CONNECTIONS_FULL = 19,	  /* the connection table is full */
+	NK_DROP_PORTS_EXHAUSTED = 20,	  /* no port is left to translate a connection with */
+	NK_DROP_NO_CONNECTION = 21,	  /* in the middle of a connection that is not known */
+	NK_DROP_UNREACHABLE_BACKEND = 22, /* a service's backend that no way leads to */
+	NK_DROP_HOP_LIMIT = 23,		  /* the last hop of what is translated */
+	NK_DROP_TOO_BIG = 24,		  /* larger than the way to a service's backend takes */
+	NK_DROP_REASON_COUNT = 25,
 };
 
 /* Where a packet was seen. ABI: append only. */
@@ -180,7 +188,8 @@ struct nk_config {
 	__u8 peer;	  /* 1: netkit programs may use bpf_redirect_peer, too */
 	__u32 vni;	  /* of the overlay, 24 bits; 0: there is none */
 	__u16 vxlan_port; /* UDP, network byte order */
-	__u16 pad;
+	__u8 services;	  /* 1: connections are translated: nk_ct_v1, nk_entrance_v1 */
+	__u8 pad;
 };
 NK_SIZE_IS(nk_config, 12);
 

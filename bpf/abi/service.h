@@ -73,3 +73,48 @@ struct nk_socket {
 	__u32 next; /* the one to overwrite */
 };
 NK_SIZE_IS(nk_socket, 180);
+
+/*
+ * nk_entrance_v1, keyed by nk_service_address: where a service is asked for from outside of the node, by packets that
+ * come in on an uplink (node port, external address, load balancer). Slots and backends are those of the frontends.
+ */
+#define NK_ENTRANCE_KEEP_SOURCE (1U << 0) /* externalTrafficPolicy Local: backends of this node see the client */
+#define NK_ENTRANCE_RANGES	(1U << 1) /* only clients within nk_range_v1 of this set */
+#define NK_ENTRANCE_MAGLEV	(1U << 2) /* the backend comes from nk_maglev_v1, not from a slot by chance */
+
+struct nk_entrance {
+	__u32 set;
+	__u32 count;	  /* of backends; 0: nobody serves, and who asks is refused */
+	__u32 affinity_s; /* seconds that a client's address keeps its backend for, 0: each connection chooses */
+	__u32 flags;	  /* NK_ENTRANCE_* */
+	__u32 table;	  /* NK_ENTRANCE_MAGLEV: places in the set's table, a prime */
+};
+NK_SIZE_IS(nk_entrance, 20);
+
+/* nk_range_v1, a trie: clients that a set's entrances are open to. `length` counts the set's 32 bits too. */
+struct nk_range {
+	__u32 length;
+	__u32 set; /* network byte order */
+	__u32 address[4];
+};
+NK_SIZE_IS(nk_range, 24);
+
+/* nk_maglev_v1: a piece of a set's table; place p stands in piece p / NK_MAGLEV_PIECE. */
+#define NK_MAGLEV_PIECE 64
+struct nk_maglev_key {
+	__u32 set;
+	__u32 piece;
+};
+NK_SIZE_IS(nk_maglev_key, 8);
+
+struct nk_maglev {
+	__u32 backends[NK_MAGLEV_PIECE]; /* numbers */
+};
+NK_SIZE_IS(nk_maglev, 256);
+
+/* nk_client_v1: which backend a client from outside had last; the value is nk_affinity. */
+struct nk_client_key {
+	__u32 address[4];
+	__u32 set;
+};
+NK_SIZE_IS(nk_client_key, 20);

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs of sockets on a control group, and the maps of services.
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "agent/datapath/map_names.hpp"
 #include "agent/datapath/tests/lab.hpp"
+#include "bpf/abi/service.h"
 
 namespace netkite::datapath::lab {
 namespace {
@@ -74,6 +79,13 @@ class ServicesTest : public LabTest {
       ids.push_back(info ? info->id : 0);
     }
     return ids;
+  }
+
+  std::uint32_t size_of(std::string_view name) const {
+    const auto maps = datapath_->maps();
+    EXPECT_TRUE(ok(maps));
+    const auto found = std::ranges::find(*maps, name, &MapReport::name);
+    return found == maps->end() ? 0 : found->max_entries;
   }
 
   std::vector<std::string> groups_;
@@ -147,9 +159,19 @@ TEST_F(ServicesTest, SwitchedOffNothingIsLeft) {
   reopen();
   EXPECT_THAT(programs_on(groups_.front()), Each(0));
   EXPECT_THAT(pins("sockets"), IsEmpty());
-  EXPECT_THAT(pins("maps"), Each(testing::Not(testing::AnyOf("nk_frontend_v1", "nk_slot_v1", "nk_backend_v1",
-                                                             "nk_affinity_v1", "nk_socket_v1"))));
+  EXPECT_THAT(pins("maps"), Each(testing::Not(testing::AnyOfArray(kServiceMaps))));
   EXPECT_EQ(datapath_->attach_sockets().error().code, Code::not_found);
+}
+
+TEST_F(ServicesTest, WithoutServicesTheirMapsAreNeverMade) {
+  options_.services.enabled = false;
+  reopen();
+  EXPECT_THAT(pins("maps"), Each(testing::Not(testing::AnyOfArray(kServiceMaps))));
+  options_.services.enabled = true;
+  options_.services.max_connections = 4;
+  reopen();
+  EXPECT_THAT(pins("maps"), testing::IsSupersetOf(kServiceMaps));
+  EXPECT_EQ(size_of(kConnections), 8U);
 }
 
 TEST_F(ServicesTest, TheMapsHoldWhatWasWrittenAndAFullOneNamesTheOption) {
@@ -183,6 +205,89 @@ TEST_F(ServicesTest, TheMapsHoldWhatWasWrittenAndAFullOneNamesTheOption) {
   ASSERT_TRUE(ok(datapath_->change_services(less)));
   EXPECT_THAT(datapath_->services()->frontends, ElementsAre(changes.frontends.back()));
   EXPECT_THAT(datapath_->services()->backends, ElementsAre(changes.backends.back()));
+}
+
+TEST_F(ServicesTest, WhatIsForTheOutsideIsReadAsItWasWritten) {
+  options_.services.maglev = true;
+  reopen();
+  const service::Frontend v4{.address = ip("203.0.113.1"), .port = 80, .protocol = kube::Protocol::tcp};
+  const service::Frontend v6{.address = ip("2001:db8::1"), .port = 53, .protocol = kube::Protocol::udp};
+  const auto range = [](std::uint32_t set, const char* text) {
+    return service::Range{.set = set, .clients = Cidr::parse(text).value()};
+  };
+  service::Changes changes;
+  changes.entrances = {
+      {v4, {.set = 3, .count = 1, .affinity_s = 10, .keep_source = true, .ranges = true, .table = 0}},
+      {v6, {.set = 4, .count = 2, .affinity_s = 0, .keep_source = false, .ranges = false, .table = 251}}};
+  changes.ranges = {
+      range(3, "0.0.0.0/0"), range(3, "198.51.100.0/24"),  range(3, "198.51.100.7/32"), range(4, "2001:db8::/32"),
+      range(4, "::/0"),      range(258, "198.51.100.0/24")};
+  for (std::uint32_t piece = 0; piece < 4; ++piece) {
+    changes.maglev.push_back({{.set = 4, .piece = piece}, {}});
+    for (std::uint32_t i = 0; i < service::kMaglevPiece; ++i)
+      changes.maglev.back().second.push_back(100 * piece + i + 1);
+  }
+  ASSERT_TRUE(ok(datapath_->change_services(changes)));
+  reopen();
+  auto table = datapath_->services();
+  ASSERT_TRUE(ok(table));
+  EXPECT_THAT(table->entrances, testing::UnorderedElementsAreArray(changes.entrances));
+  EXPECT_THAT(table->ranges, testing::UnorderedElementsAreArray(changes.ranges));
+  EXPECT_THAT(table->maglev, testing::UnorderedElementsAreArray(changes.maglev));
+
+  service::Changes less;
+  less.gone_entrances = {v4};
+  less.gone_ranges = {changes.ranges[0], changes.ranges[2], changes.ranges[4]};
+  less.gone_maglev = {{.set = 4, .piece = 1}};
+  ASSERT_TRUE(ok(datapath_->change_services(less)));
+  table = datapath_->services();
+  EXPECT_THAT(table->entrances, ElementsAre(changes.entrances.back()));
+  EXPECT_THAT(table->ranges, UnorderedElementsAre(changes.ranges[1], changes.ranges[3], changes.ranges[5]));
+  EXPECT_EQ(table->maglev.size(), 3U);
+}
+
+// A range of one set is none of another, whatever their prefixes have in common.
+TEST_F(ServicesTest, ProgramsFindRangesBySetAndClient) {
+  reopen();
+  service::Changes changes;
+  changes.ranges = {{.set = 1, .clients = Cidr::parse("198.51.100.0/24").value()},
+                    {.set = 256, .clients = Cidr::parse("2001:db8::/32").value()}};
+  ASSERT_TRUE(ok(datapath_->change_services(changes)));
+  const UniqueFd map(bpf_obj_get((options_.bpffs + "/maps/nk_range_v1").c_str()));
+  ASSERT_TRUE(map.valid());
+  const auto is_in = [&map](std::uint32_t set, const char* client) {
+    const auto address = ip(client);
+    nk_range key{.length = 32 + 128, .set = htonl(set), .address = {0, 0, htonl(0xffff), 0}};
+    auto* bytes = reinterpret_cast<std::byte*>(key.address) + (address.is_v4() ? 12 : 0);
+    std::memcpy(bytes, address.bytes().data(), address.bytes().size());
+    std::uint32_t value = 0;
+    return bpf_map_lookup_elem(map.get(), &key, &value) == 0;
+  };
+  EXPECT_TRUE(is_in(1, "198.51.100.200"));
+  EXPECT_FALSE(is_in(1, "198.51.101.1"));
+  EXPECT_FALSE(is_in(256, "198.51.100.200"));
+  EXPECT_TRUE(is_in(256, "2001:db8::7"));
+  EXPECT_FALSE(is_in(1, "2001:db8::7"));
+}
+
+TEST_F(ServicesTest, WithoutMaglevItsTablesStayUntilTheyAreTakenAway) {
+  options_.services.maglev = true;
+  reopen();
+  EXPECT_GT(size_of(kMaglev), 1U);
+  service::Changes changes;
+  for (std::uint32_t piece = 0; piece < 4; ++piece) {
+    changes.maglev.push_back({{.set = 4, .piece = piece}, std::vector<std::uint32_t>(service::kMaglevPiece, 1)});
+  }
+  ASSERT_TRUE(ok(datapath_->change_services(changes)));
+  options_.services.maglev = false;
+  reopen();
+  ASSERT_NE(datapath_, nullptr);
+  EXPECT_THAT(datapath_->services()->maglev, testing::SizeIs(4));
+  service::Changes gone;
+  for (const auto& [piece, backends] : changes.maglev) gone.gone_maglev.push_back(piece);
+  ASSERT_TRUE(ok(datapath_->change_services(gone)));
+  reopen();
+  EXPECT_EQ(size_of(kMaglev), 1U);
 }
 
 }  // namespace

@@ -54,9 +54,25 @@ std::vector<std::string> targets(std::initializer_list<kube::Endpoint> endpoints
 
 std::vector<std::string> frontends(const kube::Service& service, const Facts& facts = {}) {
   std::vector<std::string> texts;
-  for (const auto& each : frontends_of(service, facts)) {
+  for (const auto& each : frontends_of(service, {}, facts)) {
     texts.push_back(std::string(to_string(each.kind)) + " " + to_string(each.frontend) + " " +
                     std::to_string(each.set.port) + (each.set.scope == Scope::local ? " local" : ""));
+  }
+  return texts;
+}
+
+// "198.51.100.1:80/TCP 80 local ranges"
+std::vector<std::string> entrances(const kube::Service& service, const Facts& facts,
+                                   std::initializer_list<kube::EndpointSlice> slices = {}) {
+  std::vector<const kube::EndpointSlice*> pointers;
+  for (const auto& slice : slices) pointers.push_back(&slice);
+  std::vector<std::string> texts;
+  for (const auto& each : frontends_of(service, pointers, facts)) {
+    if (each.is_own) texts.push_back("own " + to_string(each.frontend));
+    if (!each.entrance) continue;
+    const auto& [set, ranges] = *each.entrance;
+    texts.push_back(to_string(each.frontend) + " " + std::to_string(set.port) +
+                    (set.scope == Scope::local ? " local" : "") + (ranges ? " ranges" : ""));
   }
   return texts;
 }
@@ -185,7 +201,7 @@ TEST(Frontends, AreOfEveryKind) {
   service.external_ips = {ip("198.51.100.1")};
   service.load_balancer_ips = {ip("203.0.113.1")};
   EXPECT_THAT(
-      frontends(service, {.addresses = {ip("192.0.2.1"), ip("192.0.2.2")}, .zone = "", .external_ips = true}),
+      frontends(service, facts_at({ip("192.0.2.1"), ip("192.0.2.2")})),
       ElementsAre("ClusterIP 10.96.0.1:80/TCP 80", "NodePort 192.0.2.1:30080/TCP 80", "NodePort 192.0.2.2:30080/TCP 80",
                   "ExternalIP 198.51.100.1:80/TCP 80", "LoadBalancer 203.0.113.1:80/TCP 80"));
 }
@@ -194,12 +210,12 @@ TEST(Frontends, ExternalIpsCanBeSwitchedOff) {
   auto service = service_at({"10.96.0.1"});
   service.external_ips = {ip("198.51.100.1")};
   service.load_balancer_ips = {ip("203.0.113.1")};
-  EXPECT_THAT(frontends(service, {.addresses = {}, .zone = "", .external_ips = false}),
+  EXPECT_THAT(frontends(service, facts_at({}, false)),
               ElementsAre("ClusterIP 10.96.0.1:80/TCP 80", "LoadBalancer 203.0.113.1:80/TCP 80"));
 }
 
 TEST(Frontends, AreOfTheServicesFamilies) {
-  const Facts facts{.addresses = {ip("192.0.2.1"), ip("2001:db8::1")}, .zone = "", .external_ips = true};
+  const auto facts = facts_at({ip("192.0.2.1"), ip("2001:db8::1")});
   auto service = service_at({"10.96.0.1"});
   service.ports[0].node_port = 30080;
   service.external_ips = {ip("2001:db8::2")};
@@ -231,7 +247,7 @@ TEST(Frontends, InternalTrafficPolicyLocalKeepsTheClusterIpOnTheNode) {
   auto service = service_at({"10.96.0.1"});
   service.ports[0].node_port = 30080;
   service.internal_local = true;
-  EXPECT_THAT(frontends(service, {.addresses = {ip("192.0.2.1")}, .zone = "", .external_ips = true}),
+  EXPECT_THAT(frontends(service, facts_at({ip("192.0.2.1")})),
               ElementsAre("ClusterIP 10.96.0.1:80/TCP 80 local", "NodePort 192.0.2.1:30080/TCP 80"));
 }
 
@@ -240,11 +256,96 @@ TEST(Frontends, ExternalTrafficPolicyAndSourceRangesAreNotForTheNodesOwnSockets)
   service.ports[0].node_port = 30080;
   service.external_ips = {ip("198.51.100.1")};
   service.load_balancer_ips = {ip("203.0.113.1")};
-  const Facts facts{.addresses = {ip("192.0.2.1")}, .zone = "", .external_ips = true};
-  const auto without = frontends_of(service, facts);
+  const auto facts = facts_at({ip("192.0.2.1")});
+  const auto without = frontends(service, facts);
   service.external_local = true;
   service.source_ranges = {Cidr::parse("198.51.100.0/24").value()};
-  EXPECT_EQ(frontends_of(service, facts), without);
+  EXPECT_EQ(frontends(service, facts), without);
+}
+
+kube::Service service_from_outside() {
+  auto service = service_at({"10.96.0.1"});
+  service.ports[0].node_port = 30080;
+  service.external_ips = {ip("198.51.100.1")};
+  service.load_balancer_ips = {ip("203.0.113.1")};
+  return service;
+}
+
+TEST(Entrances, AreOfWhateverIsForTheOutside) {
+  const auto service = service_from_outside();
+  EXPECT_THAT(entrances(service, facts_at({ip("192.0.2.1")})),
+              ElementsAre("192.0.2.1:30080/TCP 80", "198.51.100.1:80/TCP 80", "203.0.113.1:80/TCP 80"));
+  EXPECT_THAT(entrances(service, facts_at({}, false)), ElementsAre("203.0.113.1:80/TCP 80"));
+}
+
+TEST(Entrances, ObeyExternalTrafficPolicyAndNotTheInternalOne) {
+  auto service = service_from_outside();
+  service.internal_local = true;
+  EXPECT_THAT(entrances(service, facts_at({})), ElementsAre("198.51.100.1:80/TCP 80", "203.0.113.1:80/TCP 80"));
+  service.internal_local = false;
+  service.external_local = true;
+  EXPECT_THAT(entrances(service, facts_at({})),
+              ElementsAre("198.51.100.1:80/TCP 80 local", "203.0.113.1:80/TCP 80 local"));
+}
+
+TEST(Entrances, SourceRangesBindTheLoadBalancersAddressesAlone) {
+  auto service = service_from_outside();
+  service.source_ranges = {Cidr::parse("198.51.100.0/24").value()};
+  EXPECT_THAT(entrances(service, facts_at({ip("192.0.2.1")})),
+              ElementsAre("192.0.2.1:30080/TCP 80", "198.51.100.1:80/TCP 80", "203.0.113.1:80/TCP 80 ranges"));
+  // Written among the external ones as well it is not open to everybody.
+  service.external_ips = service.load_balancer_ips;
+  EXPECT_THAT(entrances(service, facts_at({})), ElementsAre("203.0.113.1:80/TCP 80 ranges"));
+}
+
+TEST(Entrances, SourceRangesAreOfTheSetsFamily) {
+  auto service = service_from_outside();
+  const auto v4 = Cidr::parse("198.51.100.0/24").value();
+  service.source_ranges = {Cidr::parse("203.0.113.0/24").value(), v4, v4, Cidr::parse("2001:db8::/32").value()};
+  auto set = kCluster;
+  EXPECT_THAT(ranges_of(service, set), ElementsAre(v4, Cidr::parse("203.0.113.0/24").value()));
+  set.family = Family::v6;
+  EXPECT_THAT(ranges_of(service, set), ElementsAre(Cidr::parse("2001:db8::/32").value()));
+  service.source_ranges = {v4};
+  EXPECT_THAT(ranges_of(service, set), IsEmpty());
+}
+
+TEST(Entrances, AreNotThereWhereTheNodeItselfIsAnEndpoint) {
+  auto service = service_from_outside();
+  service.ports.push_back({.name = "admin", .protocol = kTcp, .port = 81, .node_port = 0});
+  service.external_ips.clear();
+  // In the host's network, whatever its state: an entrance must not come and go with it.
+  const auto slice = slice_of("a/b", {endpoint("10.0.0.1"), local(starting("192.0.2.1"))});
+  EXPECT_THAT(entrances(service, facts_at({ip("192.0.2.1")}), {slice}),
+              ElementsAre("own 192.0.2.1:30080/TCP", "own 203.0.113.1:80/TCP", "203.0.113.1:81/TCP 81"));
+  EXPECT_THAT(entrances(service, facts_at({ip("192.0.2.2")}), {slice}),
+              ElementsAre("192.0.2.2:30080/TCP 80", "203.0.113.1:80/TCP 80", "203.0.113.1:81/TCP 81"));
+  // Another node in the host's network is one like others.
+  service.external_local = true;
+  EXPECT_THAT(
+      entrances(service, facts_at({ip("192.0.2.1")}), {slice_of("a/b", {endpoint("192.0.2.2")})}),
+      ElementsAre("192.0.2.1:30080/TCP 80 local", "203.0.113.1:80/TCP 80 local", "203.0.113.1:81/TCP 81 local"));
+}
+
+TEST(Entrances, AreNotForSctp) {
+  auto service = service_from_outside();
+  service.ports[0].protocol = kube::Protocol::sctp;
+  EXPECT_THAT(entrances(service, facts_at({ip("192.0.2.1")})), IsEmpty());
+}
+
+TEST(LocalEndpoints, AreThoseThatAreReadyOnce) {
+  const auto count = [](std::initializer_list<kube::EndpointSlice> slices) {
+    std::vector<const kube::EndpointSlice*> pointers;
+    for (const auto& slice : slices) pointers.push_back(&slice);
+    return local_endpoints(pointers);
+  };
+  EXPECT_EQ(count({}), 0U);
+  EXPECT_EQ(count({slice_of("a/b", {endpoint("10.0.0.1"), local(starting("10.0.0.2")), local(ending("10.0.0.3"))})}),
+            0U);
+  const auto one = slice_of("a/b", {local(endpoint("10.0.0.1")), endpoint("10.0.0.2")});
+  EXPECT_EQ(count({one, one}), 1U);
+  // A pod has an address of each family.
+  EXPECT_EQ(count({one, slice_of("a/b", {local(endpoint("fd01::1")), local(endpoint("fd01::2"))})}), 2U);
 }
 
 }  // namespace

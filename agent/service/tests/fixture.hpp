@@ -23,6 +23,8 @@ Ip ip(const std::string& text);
 Frontend at(const std::string& address, std::uint16_t port, kube::Protocol protocol = kTcp);
 // One port: "http", 80/TCP, without a NodePort.
 kube::Service service_at(std::initializer_list<const char*> addresses);
+// Of a node at these addresses.
+Facts facts_at(std::vector<Ip> addresses, bool external_ips = true);
 kube::Endpoint endpoint(const std::string& address);
 // Port "http" is 8080/TCP of each.
 kube::EndpointSlice slice_of(const std::string& service, std::initializer_list<kube::Endpoint> endpoints);
@@ -39,14 +41,24 @@ class Maps {
   [[nodiscard]] Table table() const;
   // The addresses and ports behind a frontend, "10.0.0.1:8080" each, in the order of its slots.
   [[nodiscard]] std::vector<std::string> behind(const Frontend& frontend) const;
+  [[nodiscard]] std::vector<std::string> behind_entrance(const Frontend& frontend) const;
 
   std::map<Frontend, FrontendEntry> frontends;
   std::map<Slot, std::uint32_t> slots;
   std::map<std::uint32_t, Backend> backends;
+  std::map<Frontend, EntranceEntry> entrances;
+  std::set<Range> ranges;
+  std::map<MaglevPiece, std::vector<std::uint32_t>> maglev;
 
  private:
-  void run(const Changes& changes, const std::function<bool(bool readers_gone)>& step);
+  using Step = std::function<bool(bool readers_gone)>;
+  void run(const Changes& changes, const Step& step);
+  [[nodiscard]] bool write(const Changes& changes, const Step& step);
+  [[nodiscard]] bool remove(const Changes& changes, const Step& step);
   void look(const std::map<Frontend, FrontendEntry>& seen) const;
+  void look(const std::map<Frontend, EntranceEntry>& seen) const;
+  void look(const Frontend& frontend, std::uint32_t set, std::uint32_t count) const;
+  [[nodiscard]] std::vector<std::string> slots_of(std::uint32_t set, std::uint32_t count) const;
 
   std::set<std::uint32_t> gone_backends_;
 };

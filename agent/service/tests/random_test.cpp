@@ -6,6 +6,7 @@
 #include <memory>
 #include <random>
 
+#include "agent/service/maglev.hpp"
 #include "agent/service/registry.hpp"
 #include "agent/service/tests/fixture.hpp"
 
@@ -36,6 +37,7 @@ class World {
     // Only a set that holds no frontend is written anew.
     const auto again = registry_->flush();
     EXPECT_TRUE(again.frontends.empty() && again.gone_frontends.empty());
+    EXPECT_TRUE(again.entrances.empty() && again.gone_entrances.empty());
     maps_.apply(again);
     EXPECT_TRUE(registry_->flush().empty());
   }
@@ -51,8 +53,10 @@ class World {
       case 1:
         facts_.external_ips = !maybe(4);
         facts_.zone = maybe(2) ? "a" : "b";
+        facts_.maglev = maybe(3);
         facts_.addresses.clear();
         if (maybe(2)) facts_.addresses.push_back(ip("192.0.2.1"));
+        if (maybe(8)) facts_.addresses.push_back(ip("10.0.0.8"));
         if (maybe(2)) facts_.addresses.push_back(ip("2001:db8::1"));
         return registry_->set_facts(facts_);
       default:
@@ -73,7 +77,12 @@ class World {
     service.cluster_ips.push_back(Ip::v4(0x0a600000U + below(kServices)));
     if (maybe(2)) service.cluster_ips.push_back(ip("fd00::" + std::to_string(i)));
     for (unsigned k = below(3); k > 0; --k) service.external_ips.push_back(Ip::v4(0xc6336400U + below(3)));
+    for (unsigned k = below(3); k > 0; --k) service.load_balancer_ips.push_back(Ip::v4(0xc6336400U + below(3)));
+    for (unsigned k = below(3); k > 0; --k) {
+      service.source_ranges.push_back(Cidr::of(Ip::v4(below(4) << 24U), 8 + below(2)).value());
+    }
     service.internal_local = maybe(3);
+    service.external_local = maybe(3);
     service.publish_not_ready = maybe(4);
     service.affinity_s = below(2) * 60;
     service.ports = {{.name = "a", .protocol = kTcp, .port = 80, .node_port = maybe(2) ? port(30'000) : port(0)}};
@@ -119,47 +128,111 @@ class World {
     for (const auto& [key, slice] : slices_) registry_->set_slice(key, slice);
   }
 
-  std::vector<Target> targets(const std::string& key, const SetKey& set) const {
+  std::vector<const kube::EndpointSlice*> slices_of(const std::string& key) const {
     std::vector<const kube::EndpointSlice*> mine;
     for (const auto& [name, slice] : slices_) {
       if (slice.service == key) mine.push_back(&slice);
     }
-    return targets_of(services_.at(key), mine, set, facts_.zone);
+    return mine;
   }
+  std::vector<std::string> targets(const std::string& key, const SetKey& set) const {
+    std::vector<std::string> texts;
+    for (const auto& each : targets_of(services_.at(key), slices_of(key), set, facts_.zone)) {
+      texts.push_back(text_of(each.address, each.port));
+    }
+    return texts;
+  }
+
+  struct Winner {
+    std::tuple<bool, std::string, std::string> rank;
+    PlannedFrontend planned;
+    [[nodiscard]] const std::string& key() const { return std::get<2>(rank); }
+  };
+  using Owner = std::pair<std::string, SetKey>;
 
   // The maps, with what everything means compiled anew.
   void compare() const {
-    struct Winner {
-      std::tuple<bool, std::string, std::string> rank;
-      SetKey set;
-    };
     std::map<Frontend, Winner> winners;
-    std::set<std::pair<std::string, SetKey>> sets;
+    std::set<Owner> sets, entered, bound;
     for (const auto& [key, service] : services_) {
-      for (const auto& each : frontends_of(service, facts_)) {
+      for (const auto& each : frontends_of(service, slices_of(key), facts_)) {
         const bool written = each.kind == Kind::external_ip || each.kind == Kind::load_balancer;
-        const Winner winner{.rank = {written, service.created, key}, .set = each.set};
+        const Winner winner{.rank = {written, service.created, key}, .planned = each};
         auto& best = winners.try_emplace(each.frontend, winner).first->second;
         if (winner.rank < best.rank) best = winner;
         sets.emplace(key, each.set);
+        if (!each.entrance) continue;
+        sets.emplace(key, each.entrance->set);
+        entered.emplace(key, each.entrance->set);
+        if (each.entrance->ranges) bound.emplace(key, each.entrance->set);
       }
     }
-    ASSERT_EQ(maps_.frontends.size(), winners.size());
-    std::map<std::uint32_t, std::pair<std::string, SetKey>> owners;
-    for (const auto& [frontend, winner] : winners) {
-      const auto& key = std::get<2>(winner.rank);
-      std::vector<std::string> expected;
-      for (const auto& each : targets(key, winner.set)) expected.push_back(text_of(each.address, each.port));
-      EXPECT_THAT(maps_.behind(frontend), ::testing::UnorderedElementsAreArray(expected)) << to_string(frontend);
-      const auto& entry = maps_.frontends.at(frontend);
-      EXPECT_EQ(entry.affinity_s, services_.at(key).affinity_s);
-      const std::pair<std::string, SetKey> owner{key, winner.set};
-      EXPECT_EQ(owners.emplace(entry.set, owner).first->second, owner) << "two services share a set";
-    }
+    std::map<std::uint32_t, Owner> owners;
+    compare_frontends(winners, owners);
+    compare_entrances(winners, owners);
     std::size_t backends = 0;
     for (const auto& [key, set] : sets) backends += targets(key, set).size();
     EXPECT_EQ(maps_.backends.size(), backends);
     EXPECT_EQ(maps_.slots.size(), backends);
+    std::size_t pieces = 0;
+    for (const auto& [key, set] : entered) pieces += (places_of(targets(key, set).size()) + 63) / 64;
+    EXPECT_EQ(maps_.maglev.size(), pieces);
+    std::size_t ranges = 0;
+    for (const auto& [key, set] : bound) ranges += ranges_of(services_.at(key), set).size();
+    EXPECT_EQ(maps_.ranges.size(), ranges);
+  }
+
+  std::uint32_t places_of(std::size_t backends) const { return facts_.maglev ? places_for(backends) : 0; }
+
+  void compare_frontends(const std::map<Frontend, Winner>& winners, std::map<std::uint32_t, Owner>& owners) const {
+    ASSERT_EQ(maps_.frontends.size(), winners.size());
+    for (const auto& [frontend, winner] : winners) {
+      const auto& key = winner.key();
+      EXPECT_THAT(maps_.behind(frontend), ::testing::UnorderedElementsAreArray(targets(key, winner.planned.set)))
+          << to_string(frontend);
+      const auto& entry = maps_.frontends.at(frontend);
+      EXPECT_EQ(entry.affinity_s, services_.at(key).affinity_s);
+      const Owner owner{key, winner.planned.set};
+      EXPECT_EQ(owners.emplace(entry.set, owner).first->second, owner) << "two services share a set";
+    }
+  }
+
+  void compare_entrances(const std::map<Frontend, Winner>& winners, std::map<std::uint32_t, Owner>& owners) const {
+    std::size_t count = 0;
+    for (const auto& [frontend, winner] : winners) {
+      if (!winner.planned.entrance) continue;
+      ++count;
+      const auto& key = winner.key();
+      const auto& planned = *winner.planned.entrance;
+      const auto expected = targets(key, planned.set);
+      ASSERT_TRUE(maps_.entrances.contains(frontend)) << to_string(frontend);
+      EXPECT_THAT(maps_.behind_entrance(frontend), ::testing::UnorderedElementsAreArray(expected));
+      const auto& entry = maps_.entrances.at(frontend);
+      EXPECT_EQ(entry.affinity_s, services_.at(key).affinity_s);
+      EXPECT_EQ(entry.keep_source, services_.at(key).external_local);
+      EXPECT_EQ(entry.ranges, planned.ranges);
+      EXPECT_EQ(entry.table, places_of(expected.size()));
+      const Owner owner{key, planned.set};
+      EXPECT_EQ(owners.emplace(entry.set, owner).first->second, owner) << "two services share a set";
+      compare_table(entry);
+      for (const auto& each : ranges_of(services_.at(key), planned.set)) {
+        EXPECT_TRUE(!entry.ranges || maps_.ranges.contains({.set = entry.set, .clients = each}));
+      }
+    }
+    EXPECT_EQ(maps_.entrances.size(), count);
+  }
+
+  void compare_table(const EntranceEntry& entry) const {
+    if (entry.table == 0) return;
+    std::vector<Member> members;
+    for (const auto& [id, backend] : maps_.backends) {
+      if (backend.set == entry.set) members.push_back({.address = backend.address, .port = backend.port, .id = id});
+    }
+    const auto table = maglev_table(members, entry.table);
+    for (std::uint32_t place = 0; place < entry.table; ++place) {
+      const auto& piece = maps_.maglev.at({.set = entry.set, .piece = place / kMaglevPiece});
+      ASSERT_EQ(piece.at(place % kMaglevPiece), table[place]) << "place " << place;
+    }
   }
 
   std::minstd_rand random_;

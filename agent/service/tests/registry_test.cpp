@@ -122,14 +122,14 @@ TEST_F(RegistryTest, FrontendsOfAPortShareItsSet) {
   auto service = service_at({"10.96.0.1"});
   service.ports[0].node_port = 30080;
   service.affinity_s = 60;
-  registry.set_facts({.addresses = {ip("192.0.2.1")}, .zone = "", .external_ips = true});
+  registry.set_facts(facts_at({ip("192.0.2.1")}));
   registry.set_service("shop/web", service);
   set_endpoints({endpoint("10.0.0.1")});
   flush();
   EXPECT_EQ(maps.frontends.at(web), maps.frontends.at(at("192.0.2.1", 30080)));
   EXPECT_EQ(maps.frontends.at(web).affinity_s, 60U);
   // The node's address changes, and nothing else does.
-  registry.set_facts({.addresses = {ip("192.0.2.2")}, .zone = "", .external_ips = true});
+  registry.set_facts(facts_at({ip("192.0.2.2")}));
   const auto changes = flush();
   EXPECT_THAT(changes.frontends, ElementsAre(::testing::Key(at("192.0.2.2", 30080))));
   EXPECT_THAT(changes.gone_frontends, ElementsAre(at("192.0.2.1", 30080)));
@@ -262,7 +262,7 @@ TEST_F(RegistryTest, MapsThatMakeNoSenseAreSetRight) {
 TEST_F(RegistryTest, IsListed) {
   auto first = service_at({"10.96.0.1"});
   first.ports[0].node_port = 30080;
-  registry.set_facts({.addresses = {ip("192.0.2.1")}, .zone = "", .external_ips = true});
+  registry.set_facts(facts_at({ip("192.0.2.1")}));
   registry.set_service("shop/web", first);
   auto second = service_at({"10.96.0.2"});
   second.external_ips = {ip("10.96.0.1")};

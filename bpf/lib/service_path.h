@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Packets of connections that this node translates. Answers REDIRECT or DROP, or NK_UNTOUCHED: the packet is none of
+ * these, and as it was, but may have moved.
+ */
+#pragma once
+
+#include "lib/connection.h"
+#include "lib/onward.h"
+#include "lib/reject.h"
+#include "lib/translate.h"
+#include "lib/untouched.h"
+
+static __always_inline int nk_follow4(struct __sk_buff *ctx, const struct nk_packet *packet,
+				      struct nk_connection *connection, __u32 hook)
+{
+	struct nk_way *way = nk_onward4(&connection->to, hook);
+	struct ethhdr *eth;
+
+	if (unlikely(!way))
+		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
+	if (unlikely(packet->hops <= 1))
+		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
+	if (way->mtu && unlikely(!nk_fits(ctx, way, sizeof(struct iphdr), packet->tuple.protocol)))
+		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
+	nk_note(connection, packet);
+	eth = nk_translate4(ctx, packet, &connection->to);
+	if (unlikely(!eth))
+		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
+	return nk_go_on(ctx, eth, way, connection->ifindex, hook);
+}
+
+static __always_inline int nk_follow6(struct __sk_buff *ctx, const struct nk_packet *packet,
+				      struct nk_connection *connection, __u32 hook)
+{
+	struct nk_way *way = nk_onward6(&connection->to, hook);
+	struct ethhdr *eth;
+
+	if (unlikely(!way))
+		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
+	if (unlikely(packet->hops <= 1))
+		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
+	if (way->mtu && unlikely(!nk_fits(ctx, way, sizeof(struct ipv6hdr), packet->tuple.protocol)))
+		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
+	nk_note(connection, packet);
+	eth = nk_translate6(ctx, packet, &connection->to);
+	if (unlikely(!eth))
+		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
+	return nk_go_on(ctx, eth, way, connection->ifindex, hook);
+}
