@@ -107,7 +107,8 @@ static __always_inline struct nk_connection *nk_join(struct __sk_buff *ctx, cons
 	return nk_connection(&packet->tuple);
 }
 
-static __noinline int nk_serve4(struct __sk_buff *ctx, __u32 hook)
+/* `proven`: the source is no pod's whose packets come another way, so nobody answers in its name. */
+static __noinline int nk_serve4(struct __sk_buff *ctx, __u32 hook, bool proven)
 {
 	struct nk_connection *connection;
 	struct nk_packet packet;
@@ -116,8 +117,10 @@ static __noinline int nk_serve4(struct __sk_buff *ctx, __u32 hook)
 	if (!nk_parse4(ctx, &packet))
 		return NK_UNTOUCHED;
 	connection = nk_join(ctx, &packet, hook, &reason);
-	if (likely(connection))
+	if (likely(connection) && (proven || !connection->reply))
 		return nk_follow4(ctx, &packet, connection, hook);
+	if (unlikely(connection))
+		return nk_drop(ctx, hook, NK_DROP_UPLINK_SPOOF);
 	if (reason == NK_NO_ENTRANCE)
 		return NK_UNTOUCHED;
 	if (reason & NK_SILENTLY)
@@ -125,7 +128,7 @@ static __noinline int nk_serve4(struct __sk_buff *ctx, __u32 hook)
 	return nk_refuse4(ctx, &packet, hook, reason, 0);
 }
 
-static __noinline int nk_serve6(struct __sk_buff *ctx, __u32 hook)
+static __noinline int nk_serve6(struct __sk_buff *ctx, __u32 hook, bool proven)
 {
 	struct nk_connection *connection;
 	struct nk_packet packet;
@@ -134,8 +137,10 @@ static __noinline int nk_serve6(struct __sk_buff *ctx, __u32 hook)
 	if (!nk_parse6(ctx, &packet))
 		return NK_UNTOUCHED;
 	connection = nk_join(ctx, &packet, hook, &reason);
-	if (likely(connection))
+	if (likely(connection) && (proven || !connection->reply))
 		return nk_follow6(ctx, &packet, connection, hook);
+	if (unlikely(connection))
+		return nk_drop(ctx, hook, NK_DROP_UPLINK_SPOOF);
 	if (reason == NK_NO_ENTRANCE)
 		return NK_UNTOUCHED;
 	if (reason & NK_SILENTLY)

@@ -83,6 +83,12 @@ static __always_inline struct nk_way *nk_onward6(const struct nk_tuple *to, __u3
 	return flow ? &flow->way : NULL;
 }
 
+/* Out of line: translated packets have several places to leave from. */
+static __noinline int nk_go_by_tunnel(struct __sk_buff *ctx, struct nk_way *way, __u32 hook)
+{
+	return nk_leave_by_tunnel(ctx, way, hook);
+}
+
 /* `uplink`: by which the kernel finds the next hop to whoever is outside. */
 static __always_inline int nk_go_on(struct __sk_buff *ctx, struct ethhdr *eth, struct nk_way *way, __u32 uplink,
 				    __u32 hook)
@@ -92,6 +98,6 @@ static __always_inline int nk_go_on(struct __sk_buff *ctx, struct ethhdr *eth, s
 		return TCX_REDIRECT;
 	}
 	if (nk_config.vni && way->kind >= NK_WAY_TUNNEL)
-		return nk_leave_by_tunnel(ctx, way, hook);
+		return nk_go_by_tunnel(ctx, way, hook);
 	return nk_leave(eth, way);
 }

@@ -82,20 +82,20 @@ static __noinline bool nk_write_reset(struct __sk_buff *ctx, const struct nk_pac
 	return true;
 }
 
-static __always_inline struct ethhdr *nk_reset4(struct __sk_buff *ctx, const struct nk_packet *packet)
+static __noinline bool nk_reset4(struct __sk_buff *ctx, const struct nk_packet *packet)
 {
 	struct ethhdr *eth = nk_ipv4_frame(ctx);
 	__u32 header = packet->at - ETH_HLEN;
 	struct iphdr *ip;
 
 	if (!eth)
-		return NULL;
+		return false;
 	ip = (void *)(eth + 1);
 	if (!nk_write_reset(ctx, packet, bpf_ntohs(ip->tot_len) - header))
-		return NULL;
+		return false;
 	eth = nk_ipv4_frame(ctx);
 	if (!eth)
-		return NULL;
+		return false;
 	ip = (void *)(eth + 1);
 	ip->check = nk_mended(ip->check, nk_fold(nk_minus(ip->tot_len) + bpf_htons(header + NK_TCP_BYTES) +
 						 nk_minus(bpf_htons(ip->ttl << 8)) + bpf_htons(NK_TTL << 8)));
@@ -103,28 +103,28 @@ static __always_inline struct ethhdr *nk_reset4(struct __sk_buff *ctx, const str
 	ip->ttl = NK_TTL;
 	ip->saddr = packet->tuple.destination[3];
 	ip->daddr = packet->tuple.source[3];
-	return eth;
+	return true;
 }
 
-static __always_inline struct ethhdr *nk_reset6(struct __sk_buff *ctx, const struct nk_packet *packet)
+static __noinline bool nk_reset6(struct __sk_buff *ctx, const struct nk_packet *packet)
 {
 	struct ethhdr *eth = nk_ipv6_frame(ctx);
 	struct ipv6hdr *ip;
 
 	if (!eth)
-		return NULL;
+		return false;
 	ip = (void *)(eth + 1);
 	if (!nk_write_reset(ctx, packet, bpf_ntohs(ip->payload_len)))
-		return NULL;
+		return false;
 	eth = nk_ipv6_frame(ctx);
 	if (!eth)
-		return NULL;
+		return false;
 	ip = (void *)(eth + 1);
 	ip->payload_len = bpf_htons(NK_TCP_BYTES);
 	ip->hop_limit = NK_TTL;
 	__builtin_memcpy(&ip->saddr, packet->tuple.destination, sizeof(ip->saddr));
 	__builtin_memcpy(&ip->daddr, packet->tuple.source, sizeof(ip->daddr));
-	return eth;
+	return true;
 }
 
 /* What an error quotes of the transport: its header, or the ports and the checksum of a datagram. */
@@ -170,18 +170,17 @@ static __always_inline void nk_set_icmp_checksum(struct __sk_buff *ctx, __u32 at
 }
 
 /* The quoted IPv4 header makes 0, as it has a checksum. `more`: the second word of the ICMP header. */
-static __always_inline struct ethhdr *nk_error4(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 icmp,
-						__u32 more)
+static __noinline bool nk_error4(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 icmp, __u32 more)
 {
 	struct nk_quote quote;
 	struct ethhdr *eth;
 	__u32 *word;
 
 	if (!nk_quote(ctx, packet, &quote) || bpf_skb_adjust_room(ctx, NK_ICMP4_MORE, BPF_ADJ_ROOM_MAC, 0))
-		return NULL;
+		return false;
 	eth = nk_linear(ctx, ETH_HLEN + NK_ICMP4_MORE);
 	if (!eth)
-		return NULL;
+		return false;
 	word = (void *)(eth + 1);
 	word[0] = bpf_htonl(0x45000000 | (NK_ICMP4_MORE + packet->at - ETH_HLEN + quote.bytes));
 	word[1] = bpf_htonl(NK_DONT_CUT);
@@ -192,11 +191,10 @@ static __always_inline struct ethhdr *nk_error4(struct __sk_buff *ctx, const str
 	word[5] = icmp;
 	word[6] = more;
 	nk_set_icmp_checksum(ctx, ETH_HLEN + sizeof(struct iphdr) + 2, (__u64)icmp + more, &quote);
-	return nk_linear(ctx, ETH_HLEN);
+	return true;
 }
 
-static __always_inline struct ethhdr *nk_error6(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 icmp,
-						__u32 more)
+static __noinline bool nk_error6(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 icmp, __u32 more)
 {
 	struct ethhdr *eth = nk_ipv6_frame(ctx);
 	struct nk_quote quote;
@@ -204,13 +202,13 @@ static __always_inline struct ethhdr *nk_error6(struct __sk_buff *ctx, const str
 	__u64 sum;
 
 	if (!eth)
-		return NULL;
+		return false;
 	sum = nk_sum((const void *)(eth + 1), sizeof(struct ipv6hdr) / 4);
 	if (!nk_quote(ctx, packet, &quote) || bpf_skb_adjust_room(ctx, NK_ICMP6_MORE, BPF_ADJ_ROOM_MAC, 0))
-		return NULL;
+		return false;
 	eth = nk_linear(ctx, ETH_HLEN + NK_ICMP6_MORE);
 	if (!eth)
-		return NULL;
+		return false;
 	bytes = NK_ICMP_BYTES + packet->at - ETH_HLEN + quote.bytes;
 	word = (void *)(eth + 1);
 	word[0] = bpf_htonl(0x60000000);
@@ -221,7 +219,7 @@ static __always_inline struct ethhdr *nk_error6(struct __sk_buff *ctx, const str
 	word[11] = more;
 	sum += nk_sum_ends(&packet->tuple) + bpf_htonl(bytes) + bpf_htonl(IPPROTO_ICMPV6) + icmp + more;
 	nk_set_icmp_checksum(ctx, ETH_HLEN + sizeof(struct ipv6hdr) + 2, sum, &quote);
-	return nk_linear(ctx, ETH_HLEN);
+	return true;
 }
 
 static __always_inline bool nk_is_reset(const struct nk_packet *packet, __u32 reason)
@@ -259,48 +257,53 @@ static __always_inline __u32 nk_icmp6(__u32 reason)
 	}
 }
 
-/* Counted as any refusal. Nobody answers a reset. `mtu`: of the way that a packet is too big for, else 0. */
-static __noinline int nk_refuse4(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 hook, __u32 reason,
-				 __u32 mtu)
+/* Whom the answer is for. */
+static __always_inline void nk_turn(struct nk_packet *packet)
 {
-	__u32 icmp = nk_icmp4(reason);
-	struct ethhdr *eth = NULL;
-	struct nk_tuple back;
-	struct nk_way *way;
+	struct nk_tuple *tuple = &packet->tuple;
 
-	nk_drop(ctx, hook, reason);
-	if (packet->flags & NK_TCP_RST)
-		return TCX_DROP;
-	if (nk_is_reset(packet, reason))
-		eth = nk_reset4(ctx, packet);
-	else if (icmp)
-		eth = nk_error4(ctx, packet, icmp, bpf_htonl(mtu));
-	if (!eth)
-		return TCX_DROP;
-	nk_reverse(&back, &packet->tuple);
-	way = nk_onward4(&back, hook);
-	return way ? nk_go_on(ctx, eth, way, ctx->ifindex, hook) : TCX_DROP;
+	for (int i = 0; i < 4; i++) {
+		__u32 word = tuple->source[i];
+
+		tuple->source[i] = tuple->destination[i];
+		tuple->destination[i] = word;
+	}
 }
 
 /* Counted as any refusal. Nobody answers a reset. `mtu`: of the way that a packet is too big for, else 0. */
-static __noinline int nk_refuse6(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 hook, __u32 reason,
-				 __u32 mtu)
+static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
-	__u32 icmp = nk_icmp6(reason);
-	struct ethhdr *eth = NULL;
-	struct nk_tuple back;
+	__u32 icmp = nk_icmp4(reason);
+	struct ethhdr *eth;
 	struct nk_way *way;
 
 	nk_drop(ctx, hook, reason);
 	if (packet->flags & NK_TCP_RST)
 		return TCX_DROP;
-	if (nk_is_reset(packet, reason))
-		eth = nk_reset6(ctx, packet);
-	else if (icmp)
-		eth = nk_error6(ctx, packet, icmp, bpf_htonl(mtu));
-	if (!eth)
+	if (nk_is_reset(packet, reason) ? !nk_reset4(ctx, packet)
+					: !icmp || !nk_error4(ctx, packet, icmp, bpf_htonl(mtu)))
 		return TCX_DROP;
-	nk_reverse(&back, &packet->tuple);
-	way = nk_onward6(&back, hook);
-	return way ? nk_go_on(ctx, eth, way, ctx->ifindex, hook) : TCX_DROP;
+	nk_turn(packet);
+	way = nk_onward4(&packet->tuple, hook);
+	eth = nk_ipv4_frame(ctx);
+	return way && eth ? nk_go_on(ctx, eth, way, ctx->ifindex, hook) : TCX_DROP;
+}
+
+/* Counted as any refusal. Nobody answers a reset. `mtu`: of the way that a packet is too big for, else 0. */
+static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
+{
+	__u32 icmp = nk_icmp6(reason);
+	struct ethhdr *eth;
+	struct nk_way *way;
+
+	nk_drop(ctx, hook, reason);
+	if (packet->flags & NK_TCP_RST)
+		return TCX_DROP;
+	if (nk_is_reset(packet, reason) ? !nk_reset6(ctx, packet)
+					: !icmp || !nk_error6(ctx, packet, icmp, bpf_htonl(mtu)))
+		return TCX_DROP;
+	nk_turn(packet);
+	way = nk_onward6(&packet->tuple, hook);
+	eth = nk_ipv6_frame(ctx);
+	return way && eth ? nk_go_on(ctx, eth, way, ctx->ifindex, hook) : TCX_DROP;
 }

@@ -11,8 +11,8 @@
 #include "lib/translate.h"
 #include "lib/untouched.h"
 
-static __always_inline int nk_follow4(struct __sk_buff *ctx, const struct nk_packet *packet,
-				      struct nk_connection *connection, __u32 hook)
+static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
+				      __u32 hook)
 {
 	struct nk_way *way = nk_onward4(&connection->to, hook);
 	struct ethhdr *eth;
@@ -30,8 +30,8 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, const struct nk_pac
 	return nk_go_on(ctx, eth, way, connection->ifindex, hook);
 }
 
-static __always_inline int nk_follow6(struct __sk_buff *ctx, const struct nk_packet *packet,
-				      struct nk_connection *connection, __u32 hook)
+static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
+				      __u32 hook)
 {
 	struct nk_way *way = nk_onward6(&connection->to, hook);
 	struct ethhdr *eth;

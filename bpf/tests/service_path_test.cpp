@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What comes in on the uplink for a service: translated there and back, by the whole frame and its checksums.
+#include <algorithm>
+
 #include "bpf/tests/service_node.hpp"
 
 namespace netkite::bpf_tests {
@@ -78,6 +80,39 @@ TEST_F(ServicePath, WhatIsNoServicesIsUntouched) {
 TEST_F(ServicePath, APodsSourceDoesNotComeInOnAnUplink) {
   each([&](const Flavour& flavour) {
     expect_dropped(netdev_, flavour.asking(flavour.family.pod, 40000, 1), NK_DROP_UPLINK_SPOOF);
+  });
+}
+
+// Answers come out of the tunnel; what comes in their name on the uplink is somebody else's.
+TEST_F(ServicePath, ToAPodThatIsReachedByTheOverlay) {
+  const ServiceNode node(kServicesOverlay, kServicesOverlay);
+  const auto& program = node.netdev.program;
+  constexpr std::size_t kWrapping = 50;
+  each([&](const Flavour& flavour) {
+    const auto ask = flavour.asking(flavour.family.client, 40000, 4);
+    const auto outcome = program.run(frame(ask));
+    ASSERT_EQ(outcome.verdict, kRedirect);
+    ASSERT_EQ(outcome.frame.size(), frame(ask).size() + kWrapping);
+    const Bytes inner(outcome.frame.begin() + kWrapping, outcome.frame.end());
+    const auto seen = ends_of(inner);
+    EXPECT_EQ(seen, (Ends{flavour.family.node, seen.from_port, flavour.family.overlay, kBackendPort}));
+    auto expected = frame(with_ends(ask, seen));
+    std::ranges::copy(kOverlayMac, expected.begin());
+    std::ranges::copy(kSenderMac, expected.begin() + 6);
+    EXPECT_EQ(inner, expected);
+    EXPECT_TRUE(node.connection(reversed(seen), flavour.protocol));
+    if (flavour.family.name == "IPv4") expect_dropped(program, flavour.answer(seen), NK_DROP_UPLINK_SPOOF);
+    auto big = ask;
+    big.payload = Bytes(1500);
+    EXPECT_EQ(program.run(frame(big)).verdict, kRedirect);
+  });
+  EXPECT_EQ(program.drops().back().reason, NK_DROP_TOO_BIG);
+}
+
+TEST_F(ServicePath, WhoAsksInAnOverlayPodsNameOnTheUplinkIsRefused) {
+  const ServiceNode node(kServicesOverlay, kServicesOverlay);
+  each([&](const Flavour& flavour) {
+    expect_dropped(node.netdev.program, flavour.asking(flavour.family.overlay, 40000, 1), NK_DROP_UPLINK_SPOOF);
   });
 }
 
