@@ -9,10 +9,8 @@
  */
 #pragma once
 
-#include "lib/onward.h"
-#include "lib/translate.h"
+#include "lib/quoted.h"
 
-#define NK_ICMP_BYTES 8
 #define NK_ICMP4_MORE ((__u32)sizeof(struct iphdr) + NK_ICMP_BYTES)
 #define NK_ICMP6_MORE ((__u32)sizeof(struct ipv6hdr) + NK_ICMP_BYTES)
 #define NK_DONT_CUT   0x4000
@@ -270,7 +268,8 @@ static __always_inline void nk_turn(struct nk_packet *packet)
 	}
 }
 
-/* Counted as any refusal. Nobody answers a reset. `mtu`: of the way that a packet is too big for, else 0. */
+/* Counted as any refusal. Nobody answers a reset, and the pieces of a packet are not taken apart for it. `mtu`: of the
+ * way that a packet is too big for, else 0. */
 static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
 	__u32 icmp = nk_icmp4(reason);
@@ -278,7 +277,7 @@ static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet
 	struct nk_way *way;
 
 	nk_drop(ctx, hook, reason);
-	if (packet->flags & NK_TCP_RST)
+	if (packet->flags & NK_TCP_RST || packet->fragment)
 		return TCX_DROP;
 	if (nk_is_reset(packet, reason) ? !nk_reset4(ctx, packet)
 					: !icmp || !nk_error4(ctx, packet, icmp, bpf_htonl(mtu)))
@@ -289,7 +288,8 @@ static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet
 	return way && eth ? nk_go_on(ctx, eth, way, ctx->ifindex, hook) : TCX_DROP;
 }
 
-/* Counted as any refusal. Nobody answers a reset. `mtu`: of the way that a packet is too big for, else 0. */
+/* Counted as any refusal. Nobody answers a reset, and the pieces of a packet are not taken apart for it. `mtu`: of the
+ * way that a packet is too big for, else 0. */
 static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
 	__u32 icmp = nk_icmp6(reason);
@@ -297,7 +297,7 @@ static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet
 	struct nk_way *way;
 
 	nk_drop(ctx, hook, reason);
-	if (packet->flags & NK_TCP_RST)
+	if (packet->flags & NK_TCP_RST || packet->fragment)
 		return TCX_DROP;
 	if (nk_is_reset(packet, reason) ? !nk_reset6(ctx, packet)
 					: !icmp || !nk_error6(ctx, packet, icmp, bpf_htonl(mtu)))

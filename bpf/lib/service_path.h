@@ -6,7 +6,7 @@
 #pragma once
 
 #include "lib/connection.h"
-#include "lib/onward.h"
+#include "lib/packet.h"
 #include "lib/reject.h"
 #include "lib/translate.h"
 #include "lib/untouched.h"
@@ -19,6 +19,10 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 
 	if (unlikely(!way))
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
+	if (unlikely(packet->quoted))
+		return nk_follow_error4(ctx, packet, connection, hook);
+	if (unlikely(packet->fragment == NK_FIRST_FRAGMENT))
+		nk_remember_ports(packet);
 	if (unlikely(packet->hops <= 1))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_fits(ctx, way, sizeof(struct iphdr), packet->tuple.protocol)))
@@ -38,6 +42,10 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 
 	if (unlikely(!way))
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
+	if (unlikely(packet->quoted))
+		return nk_follow_error6(ctx, packet, connection, hook);
+	if (unlikely(packet->fragment == NK_FIRST_FRAGMENT))
+		nk_remember_ports(packet);
 	if (unlikely(packet->hops <= 1))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_fits(ctx, way, sizeof(struct ipv6hdr), packet->tuple.protocol)))

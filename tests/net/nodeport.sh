@@ -30,6 +30,8 @@ for pod in a1 b1; do
   lab_start "serve-$pod" "$pod" nk-socket serve 8080 "$pod"
   lab_start "probe-$pod" "$pod" nk-probe serve --tcp 5000
 done
+# What nodes see of the world on their link.
+declare -A client=([4]=192.0.2.254 [6]=2001:db8::254)
 balancer=203.0.113.8 external=203.0.113.7
 for address in $balancer $external; do ip -n "$lab_prefix-world" route add "$address" via "$(lab_ip a 4)"; done
 
@@ -62,6 +64,7 @@ talk() {
 names() { sed 's/ .*//' | sort -u | paste -sd ' '; }
 serving() { [ "$(talk tcp "$(lab_ip a 4)" 30080 30 | names)" = "$1" ] && [ "$(talk connected "$(lab_ip a 6)" 30053 30 | names)" = "$1" ]; }
 in_force() { until_true 5 serving "$1" || fail "expected answers of '$1', got: $(talk tcp "$(lab_ip a 4)" 30080 10 | names) $(ctl a status | jq -c .problems)"; }
+bpftool map update pinned "$lab/bpf/a/maps/nk_self_v1" key 0 0 0 0 value hex 00 00 00 00 00 00 00 00 00 00 ff ff c0 00 02 01 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 01 48 ee ff ff 00 00 00 00
 service
 slices a1 b1
 in_force "a1 b1"
@@ -90,8 +93,22 @@ for pod in a1 b1; do
   for family in $both; do
     address=$(lab_ip a $family)
     lab_in world nk-probe stream "$address" 30081 --bytes "$(scaled 50000000)" > /dev/null || fail "a stream to $pod over IPv$family"
-    [ $pod = a1 ] && client=$(lab_ip world $family) || client=$address
-    equal "the client that $pod sees" "$client" "$(lab_in world nk-probe seen-as "$address" 30081 | jq -r .address)"
+    [ $pod = a1 ] && whom=${client[$family]} || whom=$address
+    equal "the client that $pod sees" "$whom" "$(lab_in world nk-probe seen-as "$address" 30081 | jq -r .address)"
+  done
+done
+
+note "datagrams in pieces; and that nobody waits for an answer any more reaches the backend"
+watch world answers 'udp sport 30053'
+for pod in a1 b1; do
+  watch $pod errors 'icmp type destination-unreachable' 'icmpv6 type destination-unreachable'
+  slices $pod
+  in_force $pod
+  for family in $both; do
+    answers=$(seen world answers) errors=$(seen $pod errors)
+    lab_in world bash -c "printf %03000d 0 > /dev/udp/$(lab_ip a $family)/30053"
+    eventually 5 '[ "$(seen world answers)" = $((answers + 1)) ]' || fail "a datagram of 3000 bytes does not reach $pod over IPv$family"
+    eventually 5 '[ "$(seen $pod errors)" = $((errors + 1)) ]' || fail "an error does not reach $pod over IPv$family"
   done
 done
 
@@ -112,7 +129,7 @@ in_force "a1 b1"
 note "policy Local: only this node's backend, which sees the client; without one, silence"
 service '.spec.externalTrafficPolicy = "Local"'
 in_force a1
-equal "the client" "$(lab_ip world 4)" "$(lab_in world nk-probe seen-as $balancer 81 | jq -r .address)"
+equal "the client" "${client[4]}" "$(lab_in world nk-probe seen-as $balancer 81 | jq -r .address)"
 slices b1
 eventually 5 '[[ $(talk connected "$(lab_ip a 4)" 30053) = "error: no answer" ]]' || fail "an answer: $(talk connected "$(lab_ip a 4)" 30053)"
 
@@ -131,6 +148,6 @@ service '.spec.loadBalancerSourceRanges = ["198.51.100.0/24"]'
 slices a1 b1
 eventually 5 '[[ $(talk connected $balancer 53) = "error: no answer" ]]' || fail "an answer: $(talk connected $balancer 53)"
 at_least "drops" 1 "$(drops a source-range)"
-service '.spec.loadBalancerSourceRanges = ["'"$(lab_ip world 4)"'/32"] | .spec.sessionAffinity = "ClientIP"'
+service '.spec.loadBalancerSourceRanges = ["'"${client[4]}"'/32"] | .spec.sessionAffinity = "ClientIP"'
 eventually 5 '[ "$(talk tcp $balancer 80 20 | names | wc -w)" = 1 ]' || fail "several backends for one client"
 lacks "its backend" error "$(talk tcp $balancer 80 20 | names)"
