@@ -45,6 +45,7 @@ static __noinline bool nk_recall_ports(struct nk_packet *packet)
 		return false;
 	packet->at = 0;
 	packet->flags = 0;
+	packet->header = 0;
 	packet->tuple.source_port = ports->source_port;
 	packet->tuple.destination_port = ports->destination_port;
 	return true;

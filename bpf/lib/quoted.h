@@ -24,6 +24,7 @@ static __always_inline bool nk_parse_quoted(struct __sk_buff *ctx, struct nk_pac
 	if (bpf_skb_load_bytes(ctx, packet->at, ports, sizeof(ports)))
 		return false;
 	packet->flags = 0;
+	packet->header = 0;
 	packet->tuple.source_port = ports[1];
 	packet->tuple.destination_port = ports[0];
 	return true;
@@ -132,7 +133,7 @@ static __noinline int nk_follow_error4(struct __sk_buff *ctx, const struct nk_pa
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
 	nk_map4(outer.source, ((const struct iphdr *)(eth + 1))->saddr);
 	nk_outer_ends(&outer, packet, &connection->to);
-	way = nk_onward4(&outer, hook);
+	way = nk_onward4(ctx, &outer, hook);
 	if (packet->hops <= 1 || !way)
 		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
 	nk_translate_quoted4(ctx, packet, &connection->to);
@@ -163,7 +164,7 @@ static __noinline int nk_follow_error6(struct __sk_buff *ctx, const struct nk_pa
 	nk_copy_address(outer.source, &ip->saddr);
 	nk_outer_ends(&outer, packet, &connection->to);
 	difference = bpf_csum_diff((void *)&ip->saddr, 32, outer.source, 32, 0);
-	way = nk_onward6(&outer, hook);
+	way = nk_onward6(ctx, &outer, hook);
 	if (packet->hops <= 1 || !way)
 		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
 	nk_translate_quoted6(ctx, packet, &connection->to);

@@ -14,7 +14,7 @@
 static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
 				      __u32 hook)
 {
-	struct nk_way *way = nk_onward4(&connection->to, hook);
+	struct nk_way *way = nk_onward4(ctx, &connection->to, hook);
 	struct ethhdr *eth;
 
 	if (unlikely(!way))
@@ -25,7 +25,7 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 		nk_remember_ports(packet);
 	if (unlikely(packet->hops <= 1))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
-	if (way->mtu && unlikely(!nk_fits(ctx, way, sizeof(struct iphdr), packet->tuple.protocol)))
+	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way)))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
 	nk_note(connection, packet);
 	eth = nk_translate4(ctx, packet, &connection->to);
@@ -37,7 +37,7 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
 				      __u32 hook)
 {
-	struct nk_way *way = nk_onward6(&connection->to, hook);
+	struct nk_way *way = nk_onward6(ctx, &connection->to, hook);
 	struct ethhdr *eth;
 
 	if (unlikely(!way))
@@ -48,7 +48,7 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 		nk_remember_ports(packet);
 	if (unlikely(packet->hops <= 1))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
-	if (way->mtu && unlikely(!nk_fits(ctx, way, sizeof(struct ipv6hdr), packet->tuple.protocol)))
+	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way)))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
 	nk_note(connection, packet);
 	eth = nk_translate6(ctx, packet, &connection->to);

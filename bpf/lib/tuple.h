@@ -29,8 +29,8 @@ struct nk_packet {
 	__u32 id;      /* of fragments */
 	__u8 flags;    /* TCP's, else 0 */
 	__u8 hops;     /* that are left */
+	__u8 header;   /* bytes of the transport's header */
 	__u8 fragment; /* NK_WHOLE, … */
-	__u8 pad;
 };
 
 /* Whether an address of a tuple is IPv4's. */
@@ -117,11 +117,13 @@ static __always_inline bool nk_parse_transport(struct __sk_buff *ctx, struct nk_
 	const __u8 *header;
 
 	packet->flags = 0;
+	packet->header = NK_UDP_BYTES;
 	if (packet->tuple.protocol == IPPROTO_TCP) {
 		header = nk_transport(ctx, packet, NK_TCP_BYTES);
 		if (unlikely(!header))
 			return false;
 		packet->flags = header[13];
+		packet->header = header[12] >> 4 << 2;
 	} else if (packet->tuple.protocol == IPPROTO_UDP) {
 		header = nk_transport(ctx, packet, NK_UDP_BYTES);
 		if (unlikely(!header))

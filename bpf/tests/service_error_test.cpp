@@ -154,6 +154,12 @@ Pieces pieces_of(const Talk& talk, std::uint16_t id) {
   return {.first = piece(front, 0, true), .second = piece(rest, 2, false)};
 }
 
+Bytes dont_cut(const Bytes& answer) {
+  const Bytes message(answer.begin() + kEthBytes + kIpv4Bytes, answer.end());
+  const auto ends = ends_of(answer);
+  return frame(Ip4{.from = ends.from, .to = ends.to, .protocol = kIcmp, .fragment = 0x4000, .payload = message});
+}
+
 TEST_F(Errors, PiecesFollowTheirFirstOne) {
   for (const auto& family : families()) {
     SCOPED_TRACE(family.name);
@@ -189,8 +195,13 @@ TEST_F(Errors, PiecesFollowTheirFirstOne) {
       EXPECT_EQ(from.run(back.first).frame, expected_back.first);
       EXPECT_EQ(from.run(back.second).frame, expected_back.second);
     }
-    // Nobody serves: silence, since an answer would need the whole of it.
-    check_once(netdev_, Case{"", pieces_of(flavour.asking(family.client, 1, 6), 1).first, kDrop, NK_DROP_NO_BACKEND});
+    // Nobody serves: the error quotes the first one, and is not repeated for the others.
+    const auto first = pieces_of(flavour.asking(family.client, 1, 6), 1).first;
+    const bool v6 = family.name == "IPv6";
+    auto answer = error(family.node, family.client, first, v6 ? 16 : 8);
+    answer[kEthBytes + (v6 ? kIpv6Bytes : kIpv4Bytes) + 1] = v6 ? 4 : 3;
+    if (!v6) answer = dont_cut(answer);
+    check_once(netdev_, Case{"", first, kRedirect, NK_DROP_NO_BACKEND, with_checksum(answer)});
   }
 }
 
