@@ -72,12 +72,18 @@ static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet
 	return nk_open(packet, &forward, inside || !nk_is_pod_here(backend->address));
 }
 
-/* A drop reason, NK_DROP_UNSPEC: the connection is there now, or NK_NO_ENTRANCE. */
-static __noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 hook)
+/*
+ * A drop reason, NK_DROP_UNSPEC: the connection is there now, or NK_NO_ENTRANCE. Not static, so that the verifier looks
+ * at it once and not for every kind of packet.
+ */
+__noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 hook)
 {
-	const struct nk_entrance *entrance = nk_entrance(&packet->tuple);
+	const struct nk_entrance *entrance;
 	int client;
 
+	if (!packet)
+		return NK_NO_ENTRANCE;
+	entrance = nk_entrance(&packet->tuple);
 	if (!entrance)
 		return NK_NO_ENTRANCE;
 	client = nk_client(packet->tuple.source, hook);
@@ -100,7 +106,7 @@ static __always_inline struct nk_connection *nk_join(struct __sk_buff *ctx, cons
 
 	if (likely(connection))
 		return connection;
-	*reason = nk_admit(ctx, packet, hook);
+	*reason = packet->quoted ? NK_NO_ENTRANCE : nk_admit(ctx, packet, hook);
 	if (*reason)
 		return NULL;
 	*reason = NK_DROP_CONNECTIONS_FULL;

@@ -9,10 +9,8 @@
  */
 #pragma once
 
-#include "lib/onward.h"
-#include "lib/translate.h"
+#include "lib/quoted.h"
 
-#define NK_ICMP_BYTES 8
 #define NK_ICMP4_MORE ((__u32)sizeof(struct iphdr) + NK_ICMP_BYTES)
 #define NK_ICMP6_MORE ((__u32)sizeof(struct ipv6hdr) + NK_ICMP_BYTES)
 #define NK_DONT_CUT   0x4000
@@ -198,12 +196,17 @@ static __noinline bool nk_error6(struct __sk_buff *ctx, const struct nk_packet *
 {
 	struct ethhdr *eth = nk_ipv6_frame(ctx);
 	struct nk_quote quote;
-	__u32 bytes, *word;
+	__u32 bytes, *word, fragment[2];
 	__u64 sum;
 
 	if (!eth)
 		return false;
 	sum = nk_sum((const void *)(eth + 1), sizeof(struct ipv6hdr) / 4);
+	if (packet->fragment) {
+		if (bpf_skb_load_bytes(ctx, packet->at - sizeof(fragment), fragment, sizeof(fragment)))
+			return false;
+		sum += (__u64)fragment[0] + fragment[1];
+	}
 	if (!nk_quote(ctx, packet, &quote) || bpf_skb_adjust_room(ctx, NK_ICMP6_MORE, BPF_ADJ_ROOM_MAC, 0))
 		return false;
 	eth = nk_linear(ctx, ETH_HLEN + NK_ICMP6_MORE);
@@ -224,7 +227,7 @@ static __noinline bool nk_error6(struct __sk_buff *ctx, const struct nk_packet *
 
 static __always_inline bool nk_is_reset(const struct nk_packet *packet, __u32 reason)
 {
-	return packet->tuple.protocol == IPPROTO_TCP &&
+	return packet->tuple.protocol == IPPROTO_TCP && !packet->fragment &&
 	       (reason == NK_DROP_NO_BACKEND || reason == NK_DROP_NO_CONNECTION);
 }
 
@@ -270,7 +273,8 @@ static __always_inline void nk_turn(struct nk_packet *packet)
 	}
 }
 
-/* Counted as any refusal. Nobody answers a reset. `mtu`: of the way that a packet is too big for, else 0. */
+/* Counted as any refusal. Nobody answers a reset, or a later piece. `mtu`: of the
+ * way that a packet is too big for, else 0. */
 static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
 	__u32 icmp = nk_icmp4(reason);
@@ -278,18 +282,19 @@ static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet
 	struct nk_way *way;
 
 	nk_drop(ctx, hook, reason);
-	if (packet->flags & NK_TCP_RST)
+	if (packet->flags & NK_TCP_RST || packet->fragment == NK_LATER_FRAGMENT)
 		return TCX_DROP;
 	if (nk_is_reset(packet, reason) ? !nk_reset4(ctx, packet)
 					: !icmp || !nk_error4(ctx, packet, icmp, bpf_htonl(mtu)))
 		return TCX_DROP;
 	nk_turn(packet);
-	way = nk_onward4(&packet->tuple, hook);
+	way = nk_onward4(ctx, &packet->tuple, hook);
 	eth = nk_ipv4_frame(ctx);
 	return way && eth ? nk_go_on(ctx, eth, way, ctx->ifindex, hook) : TCX_DROP;
 }
 
-/* Counted as any refusal. Nobody answers a reset. `mtu`: of the way that a packet is too big for, else 0. */
+/* Counted as any refusal. Nobody answers a reset, or a later piece. `mtu`: of the
+ * way that a packet is too big for, else 0. */
 static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
 	__u32 icmp = nk_icmp6(reason);
@@ -297,13 +302,13 @@ static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet
 	struct nk_way *way;
 
 	nk_drop(ctx, hook, reason);
-	if (packet->flags & NK_TCP_RST)
+	if (packet->flags & NK_TCP_RST || packet->fragment == NK_LATER_FRAGMENT)
 		return TCX_DROP;
 	if (nk_is_reset(packet, reason) ? !nk_reset6(ctx, packet)
 					: !icmp || !nk_error6(ctx, packet, icmp, bpf_htonl(mtu)))
 		return TCX_DROP;
 	nk_turn(packet);
-	way = nk_onward6(&packet->tuple, hook);
+	way = nk_onward6(ctx, &packet->tuple, hook);
 	eth = nk_ipv6_frame(ctx);
 	return way && eth ? nk_go_on(ctx, eth, way, ctx->ifindex, hook) : TCX_DROP;
 }

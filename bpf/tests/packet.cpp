@@ -101,6 +101,7 @@ Bytes frame(const Ip4& ip) {
   Bytes header(kIpv4Bytes);
   header.at(0) = ip.first_byte != 0 ? ip.first_byte : static_cast<std::uint8_t>(0x45 + ip.options.size() / 4);
   put16(header, 2, kIpv4Bytes + ip.options.size() + ip.payload.size());
+  put16(header, 4, ip.id);
   put16(header, 6, ip.fragment);
   header.at(8) = ip.ttl;
   header.at(9) = ip.protocol;
