@@ -15,6 +15,9 @@ namespace {
 constexpr std::size_t kMaxSocketPath = 107;  // sun_path of unix(7), without the final zero
 constexpr std::uint32_t kMinMtu4 = 576;      // RFC 791: what every host takes
 constexpr std::uint32_t kMinMtu6 = 1280;     // RFC 8200 section 5; the kernel turns IPv6 off below it
+constexpr std::uint32_t kFirstNodePort =
+    30000;  // the API server's --service-node-port-range, unless it is told another
+constexpr std::uint32_t kLastNodePort = 32767;
 
 // Collects lines; one member function for each part of the file.
 class Checker {
@@ -99,6 +102,25 @@ class Checker {
     if (!services.cgroup.empty()) absolute("services.cgroup", services.cgroup);
     if (services.enabled && !options_.kubernetes.enabled) {
       problem("services.enabled: it needs kubernetes.enabled: an API server or a folder of manifests has the Services");
+    }
+    ports();
+  }
+
+  void ports() {
+    const auto first = options_.services.first_port;
+    const auto last = options_.services.last_port;
+    const auto range = std::to_string(first) + "-" + std::to_string(last);
+    if (first > last) {
+      return problem("services.first_port: " + std::to_string(first) + " is beyond services.last_port, " +
+                     std::to_string(last));
+    }
+    if (first <= kLastNodePort && last >= kFirstNodePort) {
+      problem("services.first_port: " + range + " overlaps NodePorts, " + std::to_string(kFirstNodePort) + "-" +
+              std::to_string(kLastNodePort));
+    }
+    const auto tunnel = options_.overlay.port;
+    if (has_overlay(options_) && first <= tunnel && tunnel <= last) {
+      problem("services.first_port: " + range + " contains overlay.port, " + std::to_string(tunnel));
     }
   }
 

@@ -120,6 +120,10 @@ void visit_fields(Visitor& visit, Is<Services> auto& services) {
   visit("external_ips", services.external_ips);
   visit("max_frontends", services.max_frontends, Range{1, 1U << 20});
   visit("max_backends", services.max_backends, Range{1, 1U << 22});
+  visit("max_connections", services.max_connections, Range{1, 1U << 22});
+  visit("first_port", services.first_port, Range{1024, 65535});
+  visit("last_port", services.last_port, Range{1024, 65535});
+  visit("maglev", services.maglev);
 }
 
 template <typename Visitor>

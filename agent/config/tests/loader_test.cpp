@@ -55,6 +55,23 @@ TEST(Loader, KubernetesHasThePools) {
   EXPECT_THAT(message(R"({"kubernetes": {"enable": true}})"), HasSubstr("nearest known one is \"enabled\""));
 }
 
+TEST(Loader, PortsToTranslateWithAreNobodyElses) {
+  const auto ports = [](const std::string& first, const std::string& last, const std::string& more = "") {
+    return parse(R"({"pools": ["10.1.0.0/24"], "services": {"first_port": )" + first + R"(, "last_port": )" + last +
+                 "}" + more + "}")
+        .error()
+        .message;
+  };
+  EXPECT_THAT(ports("61001", "61000"), HasSubstr("services.first_port: 61001 is beyond services.last_port, 61000"));
+  EXPECT_THAT(ports("1023", "2000"), HasSubstr("services.first_port"));
+  EXPECT_THAT(ports("61000", "65536"), HasSubstr("services.last_port"));
+  EXPECT_THAT(ports("29000", "30000"), HasSubstr("29000-30000 overlaps NodePorts, 30000-32767"));
+  EXPECT_THAT(ports("32767", "40000"), HasSubstr("overlaps NodePorts"));
+  EXPECT_THAT(ports("8000", "9000", R"(, "routing": "overlay")"), HasSubstr("8000-9000 contains overlay.port, 8472"));
+  EXPECT_THAT(parse(R"({"pools": ["10.1.0.0/24"], "services": {"max_connections": 0}})").error().message,
+              HasSubstr("services.max_connections"));
+}
+
 TEST(Loader, Routing) {
   const auto with = [](const std::string& keys) { return parse(R"({"pools": ["10.1.0.0/24"], )" + keys + "}"); };
   EXPECT_EQ(parse(R"({"pools": ["10.1.0.0/24"]})")->routing, Routing::native);
