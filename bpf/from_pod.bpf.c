@@ -10,8 +10,9 @@
 #include "lib/address.h"
 #include "lib/deliver.h"
 #include "lib/drop.h"
-#include "lib/encap.h"
 #include "lib/inspect.h"
+#include "lib/leave.h"
+#include "lib/service_path.h"
 #include "lib/tunnels.h"
 #include "lib/verdict.h"
 
@@ -53,52 +54,6 @@ static __always_inline void find_way(struct nk_way *way, __u32 flags, struct nk_
 		nk_way_to_tunnel(way, tunnel);
 	else
 		nk_way_to_stack(way);
-}
-
-/* Over IPv6, and segments that only the device can cut, or has to. NULL: the tunnel is gone by now. */
-static __always_inline int leave_by_device(struct __sk_buff *ctx, struct ethhdr *eth, const struct nk_tunnel *tunnel)
-{
-	if (!tunnel)
-		return nk_accept(ctx);
-	nk_set_overlay_macs(eth);
-	nk_encapsulate(ctx, tunnel);
-	bpf_redirect(tunnel->device, 0);
-	return TCX_REDIRECT;
-}
-
-static __noinline int leave_by_device4(struct __sk_buff *ctx)
-{
-	struct ethhdr *eth = nk_ipv4_frame(ctx);
-
-	if (!eth)
-		return refuse(ctx, NK_DROP_MALFORMED);
-	return leave_by_device(ctx, eth, nk_tunnel4(((const struct iphdr *)(eth + 1))->daddr));
-}
-
-static __noinline int leave_by_device6(struct __sk_buff *ctx)
-{
-	struct ethhdr *eth = nk_ipv6_frame(ctx);
-
-	if (!eth)
-		return refuse(ctx, NK_DROP_MALFORMED);
-	return leave_by_device(ctx, eth, nk_tunnel6(&((const struct ipv6hdr *)(eth + 1))->daddr));
-}
-
-static __always_inline int leave_by_tunnel(struct __sk_buff *ctx, struct nk_way *way)
-{
-	__u32 bytes = ctx->len - ETH_HLEN, hash = bpf_get_hash_recalc(ctx);
-	__u16 protocol = ctx->protocol;
-	struct ethhdr *eth;
-
-	if (unlikely(way->kind != NK_WAY_WRAP || bytes > NK_MOST_INSIDE) || unlikely(!nk_make_room(ctx)))
-		return protocol == bpf_htons(ETH_P_IP) ? leave_by_device4(ctx) : leave_by_device6(ctx);
-	eth = nk_linear(ctx, sizeof(*eth) + NK_WRAPPING);
-	if (unlikely(!eth))
-		return refuse(ctx, NK_DROP_MALFORMED);
-	eth->h_proto = bpf_htons(ETH_P_IP);
-	nk_write_wrapping((void *)(eth + 1), way, bytes, hash, protocol);
-	bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
-	return TCX_REDIRECT;
 }
 
 /* For a packet that nothing is remembered of: proves the source and finds the way. Not 0: refused. */
@@ -143,6 +98,29 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 	return 0;
 }
 
+/* To whom asked this pod for a service. */
+static __noinline int answer4(struct __sk_buff *ctx)
+{
+	struct nk_connection *connection;
+	struct nk_packet packet;
+
+	if (!nk_parse4(ctx, &packet))
+		return NK_UNTOUCHED;
+	connection = nk_connection(&packet.tuple);
+	return connection ? nk_follow4(ctx, &packet, connection, NK_HOOK_FROM_POD) : NK_UNTOUCHED;
+}
+
+static __noinline int answer6(struct __sk_buff *ctx)
+{
+	struct nk_connection *connection;
+	struct nk_packet packet;
+
+	if (!nk_parse6(ctx, &packet))
+		return NK_UNTOUCHED;
+	connection = nk_connection(&packet.tuple);
+	return connection ? nk_follow6(ctx, &packet, connection, NK_HOOK_FROM_POD) : NK_UNTOUCHED;
+}
+
 static __always_inline int from_pod4(struct __sk_buff *ctx)
 {
 	struct ethhdr *eth = nk_ipv4_frame(ctx);
@@ -166,13 +144,18 @@ static __always_inline int from_pod4(struct __sk_buff *ctx)
 		return refuse(ctx, NK_DROP_UNSPEC);
 	if (unlikely(!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip))) && resolve4(ctx, flow, epoch, ip))
 		return TCX_DROP;
+	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
+		int verdict = answer4(ctx);
+
+		return verdict == NK_UNTOUCHED ? nk_accept(ctx) : verdict;
+	}
 	/* What a router answers or looks into is the stack's: the last hop, options, packets that are too big. */
 	if (nk_config.after_hooks || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN || ip->ttl <= 1) ||
 	    !nk_fits(ctx, &flow->way, sizeof(*ip), ip->protocol))
 		return nk_accept(ctx);
 	nk_hop4(ip);
 	if (nk_config.vni && flow->way.kind >= NK_WAY_TUNNEL)
-		return leave_by_tunnel(ctx, &flow->way);
+		return nk_leave_by_tunnel(ctx, &flow->way, NK_HOOK_FROM_POD);
 	return nk_leave(eth, &flow->way);
 }
 
@@ -201,12 +184,17 @@ static __always_inline int from_pod6(struct __sk_buff *ctx)
 		return refuse(ctx, NK_DROP_UNSPEC);
 	if (unlikely(!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip))) && resolve6(ctx, flow, epoch, ip))
 		return TCX_DROP;
+	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
+		int verdict = answer6(ctx);
+
+		return verdict == NK_UNTOUCHED ? nk_accept(ctx) : verdict;
+	}
 	if (nk_config.after_hooks || unlikely(ip->hop_limit <= 1) ||
 	    !nk_fits(ctx, &flow->way, sizeof(*ip), ip->nexthdr))
 		return nk_accept(ctx);
 	nk_hop6(ctx, ip);
 	if (nk_config.vni && flow->way.kind >= NK_WAY_TUNNEL)
-		return leave_by_tunnel(ctx, &flow->way);
+		return nk_leave_by_tunnel(ctx, &flow->way, NK_HOOK_FROM_POD);
 	return nk_leave(eth, &flow->way);
 }
 

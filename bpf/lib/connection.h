@@ -2,9 +2,10 @@
 /* Connections that this node translates. Only there on nodes with services. */
 #pragma once
 
-#include "abi/connection.h"
-#include "lib/base.h"
+#include "lib/backends.h"
+#include "lib/tuple.h"
 
+/* Memory is taken as entries come. What the table refuses, refuses the connection; nobody is evicted for it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -25,9 +26,30 @@ static __always_inline struct nk_connection *nk_connection(const struct nk_tuple
 	return bpf_map_lookup_elem(&nk_ct_v1, tuple);
 }
 
-static __always_inline struct nk_self *nk_self(void)
+static __always_inline bool nk_begins(const struct nk_packet *packet)
 {
-	__u32 zero = 0;
+	return (packet->flags & (NK_TCP_SYN | NK_TCP_ACK | NK_TCP_RST)) == NK_TCP_SYN;
+}
 
-	return bpf_map_lookup_elem(&nk_self_v1, &zero);
+/* What a packet shows, as nk_connection.seen has it. Datagrams show that there is one. */
+static __always_inline __u8 nk_shown(const struct nk_packet *packet)
+{
+	__u8 flags = packet->flags;
+
+	if (packet->tuple.protocol != IPPROTO_TCP)
+		return NK_CT_SYN;
+	return (flags & NK_TCP_SYN ? NK_CT_SYN : 0) | (flags & NK_TCP_ACK ? NK_CT_ACK : 0) |
+	       (flags & NK_TCP_FIN ? NK_CT_FIN : 0) | (flags & NK_TCP_RST ? NK_CT_RST : 0);
+}
+
+/* Written only when it tells something new, so that a connection's packets do not take its line from other CPUs. */
+static __always_inline void nk_note(struct nk_connection *connection, const struct nk_packet *packet)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	__u8 shown = nk_shown(packet);
+
+	if (now - connection->time_ns >= NK_NS_PER_S)
+		connection->time_ns = now;
+	if (unlikely(shown & ~connection->seen))
+		connection->seen |= shown;
 }

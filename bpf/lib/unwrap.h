@@ -12,9 +12,7 @@
 
 #include "lib/deliver.h"
 #include "lib/encap.h"
-
-/* No verdict. */
-#define NK_UNTOUCHED 0
+#include "lib/untouched.h"
 
 /* A whole VXLAN packet of our network between nodes of ours, as nk_write_wrapping() and the device make them. */
 static __always_inline bool nk_is_wrapped(const struct __sk_buff *ctx, const struct ethhdr *eth)

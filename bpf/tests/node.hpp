@@ -38,6 +38,11 @@ constexpr nk_config config_of(bool netkit, bool after_hooks, bool overlay = fals
 inline constexpr nk_config kNetkit = config_of(true, false), kNetkitHooks = config_of(true, true);
 inline constexpr nk_config kVeth = config_of(false, false), kVethHooks = config_of(false, true);
 inline constexpr nk_config kOverlay = config_of(true, false, true), kOverlayHooks = config_of(false, true, true);
+constexpr nk_config with_services(nk_config config) {
+  config.services = 1;
+  return config;
+}
+inline constexpr nk_config kServices = with_services(kNetkit), kServicesOverlay = with_services(kOverlay);
 inline constexpr nk_config kSlow = [] {
   nk_config config = kNetkit;
   config.fast_path = 0;
@@ -125,7 +130,9 @@ inline Bytes cut(const Bytes& frame, std::size_t length) {
 // A program of ours by its skeleton, on the node.
 template <typename Skeleton>
 struct OnNode {
-  explicit OnNode(const nk_config& config) : program(elf(), size(), config) { furnish(program); }
+  explicit OnNode(const nk_config& config, const Program* other = nullptr) : program(elf(), size(), config, other) {
+    furnish(program);
+  }
   static std::size_t size() {
     std::size_t bytes = 0;
     Skeleton::elf_bytes(&bytes);

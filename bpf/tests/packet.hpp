@@ -34,6 +34,7 @@ struct Ip4 {
   Bytes payload = tcp();
   std::uint8_t first_byte = 0;  // 0: version 4 and the length of the header
   MacBytes destination = {};    // zero: PACKET_HOST on the loopback device of a test run
+  std::uint16_t id = 0;
 };
 [[nodiscard]] Bytes frame(const Ip4& ip);
 
@@ -45,6 +46,27 @@ struct Ip6 {
   MacBytes destination = {};
 };
 [[nodiscard]] Bytes frame(const Ip6& ip);
+
+inline constexpr std::uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
+
+// A whole packet of a connection, with all checksums, of the family that the addresses have.
+struct Ends {
+  std::string from;
+  std::uint16_t from_port = 0;
+  std::string to;
+  std::uint16_t to_port = 0;
+  bool operator==(const Ends&) const = default;
+};
+struct Talk {
+  Ends ends;
+  std::uint8_t protocol = kTcp, flags = kSyn, hops = 64;
+  Bytes payload = {};
+  std::uint32_t sequence = 0, acknowledged = 0;
+};
+[[nodiscard]] Bytes frame(const Talk& talk);
+// RFC 1071, of the transport of a frame without extension headers.
+[[nodiscard]] Bytes with_checksum(Bytes frame);
+[[nodiscard]] Ends ends_of(const Bytes& frame);
 
 [[nodiscard]] Bytes frame(std::uint16_t type, const Bytes& payload);
 [[nodiscard]] Bytes tagged(const Bytes& frame, std::uint16_t type, unsigned tags = 1);  // outermost tag of `type`

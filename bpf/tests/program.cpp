@@ -51,12 +51,17 @@ Bytes prefix_key(const std::string& prefix, unsigned length) {
 
 }  // namespace
 
-Program::Program(const void* elf, std::size_t size, const nk_config& config) {
+Program::Program(const void* elf, std::size_t size, const nk_config& config, const Program* other) {
   stay_on_this_cpu();
   object_ = bpf_object__open_mem(elf, size, nullptr);
   require(object_ != nullptr, "open");
   bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, object_) prepare_map(map, config);
+  bpf_object__for_each_map(map, object_) {
+    prepare_map(map, config);
+    if (const int shared = other != nullptr ? other->map(bpf_map__name(map)) : -1; shared >= 0) {
+      require(bpf_map__reuse_fd(map, shared) == 0, "share a map");
+    }
+  }
   require(bpf_object__load(object_) == 0, "load (as root?)");
   if (const int events = this->map("nk_events_v1"); events >= 0) {
     ring_ = ring_buffer__new(events, &keep_event, &events_, nullptr);
@@ -74,13 +79,24 @@ int Program::fd() const { return bpf_program__fd(bpf_object__next_program(object
 int Program::map(const std::string& name) const { return bpf_object__find_map_fd_by_name(object_, name.c_str()); }
 
 Outcome Program::run(const Bytes& frame, std::uint32_t gso_size, std::uint32_t device) const {
-  Bytes out(frame.size() + 256);
   __sk_buff context{};
   context.ifindex = device;
   context.gso_size = gso_size;
+  return run(frame, context, 0);
+}
+
+Outcome Program::run_summed(const Bytes& frame) const {
+  constexpr std::uint32_t kChecksumComplete = 1U << 2;  // BPF_F_TEST_SKB_CHECKSUM_COMPLETE, Linux 6.12
+  __sk_buff context{};
+  context.ifindex = kDevice;
+  return run(frame, context, kChecksumComplete);
+}
+
+Outcome Program::run(const Bytes& frame, __sk_buff context, std::uint32_t flags) const {
+  Bytes out(frame.size() + 256);
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = out.data(),
               .data_size_in = static_cast<std::uint32_t>(frame.size()),
-              .data_size_out = static_cast<std::uint32_t>(out.size()));
+              .data_size_out = static_cast<std::uint32_t>(out.size()), .flags = flags);
   const bool xdp = bpf_program__type(bpf_object__next_program(object_, nullptr)) == BPF_PROG_TYPE_XDP;
   if (!xdp) {
     options.ctx_in = &context;

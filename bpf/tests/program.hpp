@@ -34,12 +34,16 @@ class Program {
  public:
   // `elf` is the embedded object; every map gets room for a few entries. Throws std::runtime_error. From here on the
   // thread stays on its CPU: what programs remember, they remember per CPU.
-  Program(const void* elf, std::size_t size, const nk_config& config);
+  // `other`: whose maps it shares, those that both have.
+  Program(const void* elf, std::size_t size, const nk_config& config, const Program* other = nullptr);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
   [[nodiscard]] Outcome run(const Bytes& frame, std::uint32_t gso_size = 0, std::uint32_t device = kDevice) const;
+  // With a sum over the packet beside it, as some network cards give one (CHECKSUM_COMPLETE): the kernel compares it
+  // afterwards, and a difference is the status -EBADMSG.
+  [[nodiscard]] Outcome run_summed(const Bytes& frame) const;
   [[nodiscard]] int fd() const;
   [[nodiscard]] int map(const std::string& name) const;
 
@@ -59,6 +63,8 @@ class Program {
   [[nodiscard]] std::vector<nk_event> events() const;  // since the last call
 
  private:
+  [[nodiscard]] Outcome run(const Bytes& frame, __sk_buff context, std::uint32_t flags) const;
+
   bpf_object* object_ = nullptr;
   ring_buffer* ring_ = nullptr;
   mutable std::vector<nk_event> events_;

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who comes in for a service from outside of the node: the first packet of a connection, and all that follow. */
+#pragma once
+
+#include "lib/address.h"
+#include "lib/entrance.h"
+#include "lib/open.h"
+#include "lib/service_path.h"
+
+/* In place of a drop reason: nobody has asked for a service. */
+#define NK_NO_ENTRANCE (-1)
+/* Beside one: the client is not to be told. */
+#define NK_SILENTLY 0x100
+
+enum nk_client { NK_CLIENT_OUTSIDE, NK_CLIENT_INSIDE, NK_CLIENT_FALSE, NK_CLIENT_NONE };
+
+/* Of this node's pods none comes in on an uplink, and nobody who is reached by the overlay comes otherwise. */
+static __always_inline enum nk_client nk_client4(__u32 address, __u32 hook)
+{
+	__u32 first = bpf_ntohl(address) >> 24;
+
+	if (!first || first == 127 || first >= 224)
+		return NK_CLIENT_NONE;
+	if (nk_endpoint4(&address))
+		return NK_CLIENT_FALSE;
+	if (nk_tunnel4(address))
+		return hook == NK_HOOK_FROM_OVERLAY ? NK_CLIENT_INSIDE : NK_CLIENT_FALSE;
+	return nk_remote4(address) ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
+}
+
+static __always_inline enum nk_client nk_client6(const __u32 *address, __u32 hook)
+{
+	if (!(address[0] | address[1] | address[2]) || (bpf_ntohl(address[0]) >> 24) == 0xff)
+		return NK_CLIENT_NONE;
+	if (nk_endpoint6(address))
+		return NK_CLIENT_FALSE;
+	if (nk_tunnel6(address))
+		return hook == NK_HOOK_FROM_OVERLAY ? NK_CLIENT_INSIDE : NK_CLIENT_FALSE;
+	return nk_remote6(address) ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
+}
+
+static __noinline int nk_client(const __u32 *address, __u32 hook)
+{
+	return nk_is_mapped(address) ? nk_client4(address[3], hook) : nk_client6(address, hook);
+}
+
+static __always_inline bool nk_is_pod_here(const __u32 *address)
+{
+	return nk_is_mapped(address) ? nk_endpoint4(&address[3]) : nk_endpoint6(address);
+}
+
+/*
+ * Answers must come back to this node, and to a hook that translates: those of a pod of this node do, unless they are
+ * for somebody in the cluster, who gets them without a look at the table.
+ */
+static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet *packet,
+				   const struct nk_entrance *entrance, bool inside)
+{
+	struct nk_connection forward = { .ifindex = ctx->ifindex, .set = entrance->set, .use = NK_CT_SERVICE };
+	const struct nk_backend *backend;
+
+	forward.backend = entrance->count ? nk_chosen_backend(entrance, packet) : 0;
+	backend = nk_backend(forward.backend, entrance->set);
+	/* A balancer asks around who serves: silence is what it goes by when only this node's backends count. */
+	if (!backend)
+		return NK_DROP_NO_BACKEND | (entrance->flags & NK_ENTRANCE_KEEP_SOURCE ? NK_SILENTLY : 0);
+	forward.to = packet->tuple;
+	nk_copy_address(forward.to.destination, backend->address);
+	forward.to.destination_port = backend->port;
+	forward.time_ns = bpf_ktime_get_coarse_ns();
+	forward.seen = nk_shown(packet);
+	return nk_open(packet, &forward, inside || !nk_is_pod_here(backend->address));
+}
+
+/*
+ * A drop reason, NK_DROP_UNSPEC: the connection is there now, or NK_NO_ENTRANCE. Not static, so that the verifier looks
+ * at it once and not for every kind of packet.
+ */
+__noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 hook)
+{
+	const struct nk_entrance *entrance;
+	int client;
+
+	if (!packet)
+		return NK_NO_ENTRANCE;
+	entrance = nk_entrance(&packet->tuple);
+	if (!entrance)
+		return NK_NO_ENTRANCE;
+	client = nk_client(packet->tuple.source, hook);
+	if (client == NK_CLIENT_NONE)
+		return NK_NO_ENTRANCE;
+	if (client == NK_CLIENT_FALSE)
+		return NK_DROP_UPLINK_SPOOF;
+	if (packet->tuple.protocol == IPPROTO_TCP && !nk_begins(packet))
+		return NK_DROP_NO_CONNECTION;
+	if (!nk_lets_in(entrance, packet->tuple.source))
+		return NK_DROP_SOURCE_RANGE;
+	return nk_lead(ctx, packet, entrance, client == NK_CLIENT_INSIDE);
+}
+
+/* The connection of a packet, old or new. NULL: `reason` says why there is none, as nk_admit() does. */
+static __always_inline struct nk_connection *nk_join(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 hook,
+						     int *reason)
+{
+	struct nk_connection *connection = nk_continued(packet);
+
+	if (likely(connection))
+		return connection;
+	*reason = packet->quoted ? NK_NO_ENTRANCE : nk_admit(ctx, packet, hook);
+	if (*reason)
+		return NULL;
+	*reason = NK_DROP_CONNECTIONS_FULL;
+	return nk_connection(&packet->tuple);
+}
+
+/* `proven`: the source is no pod's whose packets come another way, so nobody answers in its name. */
+static __noinline int nk_serve4(struct __sk_buff *ctx, __u32 hook, bool proven)
+{
+	struct nk_connection *connection;
+	struct nk_packet packet;
+	int reason;
+
+	if (!nk_parse4(ctx, &packet))
+		return NK_UNTOUCHED;
+	connection = nk_join(ctx, &packet, hook, &reason);
+	if (likely(connection) && (proven || !connection->reply))
+		return nk_follow4(ctx, &packet, connection, hook);
+	if (unlikely(connection))
+		return nk_drop(ctx, hook, NK_DROP_UPLINK_SPOOF);
+	if (reason == NK_NO_ENTRANCE)
+		return NK_UNTOUCHED;
+	if (reason & NK_SILENTLY)
+		return nk_drop(ctx, hook, reason & ~NK_SILENTLY);
+	return nk_refuse4(ctx, &packet, hook, reason, 0);
+}
+
+static __noinline int nk_serve6(struct __sk_buff *ctx, __u32 hook, bool proven)
+{
+	struct nk_connection *connection;
+	struct nk_packet packet;
+	int reason;
+
+	if (!nk_parse6(ctx, &packet))
+		return NK_UNTOUCHED;
+	connection = nk_join(ctx, &packet, hook, &reason);
+	if (likely(connection) && (proven || !connection->reply))
+		return nk_follow6(ctx, &packet, connection, hook);
+	if (unlikely(connection))
+		return nk_drop(ctx, hook, NK_DROP_UPLINK_SPOOF);
+	if (reason == NK_NO_ENTRANCE)
+		return NK_UNTOUCHED;
+	if (reason & NK_SILENTLY)
+		return nk_drop(ctx, hook, reason & ~NK_SILENTLY);
+	return nk_refuse6(ctx, &packet, hook, reason, 0);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The beginning of a connection: in the table, with a port of this node where it needs one. */
+#pragma once
+
+#include <linux/errno.h>
+#include "lib/connection.h"
+
+#define NK_PORT_TRIES 32
+
+static __always_inline bool nk_is_over(const struct nk_connection *connection, const struct nk_connection *reply)
+{
+	return !reply || (connection->seen | reply->seen) & (NK_CT_FIN | NK_CT_RST);
+}
+
+/*
+ * Of a connection's first direction. A client that uses its port anew begins a new connection. A flow of datagrams has
+ * no end: it goes on with another backend when its own has gone.
+ */
+static __noinline bool nk_begins_anew(const struct nk_packet *packet, const struct nk_connection *connection)
+{
+	struct nk_tuple back;
+
+	nk_reverse(&back, &connection->to);
+	if (packet->tuple.protocol == IPPROTO_TCP) {
+		if (!nk_is_over(connection, nk_connection(&back)))
+			return false;
+	} else if (nk_backend(connection->backend, connection->set)) {
+		return false;
+	}
+	bpf_map_delete_elem(&nk_ct_v1, &packet->tuple);
+	bpf_map_delete_elem(&nk_ct_v1, &back);
+	return true;
+}
+
+/* The connection that a packet goes on with. */
+static __always_inline struct nk_connection *nk_continued(const struct nk_packet *packet)
+{
+	struct nk_connection *connection = nk_connection(&packet->tuple);
+
+	if (!connection || connection->reply || connection->use != NK_CT_SERVICE || packet->quoted)
+		return connection;
+	if (likely(packet->tuple.protocol == IPPROTO_TCP && !nk_begins(packet)))
+		return connection;
+	return nk_begins_anew(packet, connection) ? NULL : connection;
+}
+
+static __always_inline long nk_enter_connection(const struct nk_tuple *tuple, const struct nk_connection *connection)
+{
+	return bpf_map_update_elem(&nk_ct_v1, tuple, connection, BPF_NOEXIST);
+}
+
+/* The answers' entry, which claims their tuple: nobody else's answers look like that. 0 or -errno. */
+static __always_inline long nk_claim(const struct nk_connection *forward, const struct nk_connection *reply)
+{
+	struct nk_tuple back;
+
+	nk_reverse(&back, &forward->to);
+	return nk_enter_connection(&back, reply);
+}
+
+/* The same with this node's address and a port of its own as the source. `hash`: where to look for one. */
+static __noinline long nk_claim_port(struct nk_connection *forward, const struct nk_connection *reply, __u32 hash)
+{
+	__u32 zero = 0, span, step = hash >> 16 | 1;
+	const struct nk_self *self = bpf_map_lookup_elem(&nk_self_v1, &zero);
+	const __u32 *address;
+
+	if (!self)
+		return -EADDRNOTAVAIL;
+	address = nk_is_mapped(forward->to.destination) ? self->address4 : self->address6;
+	if (!(address[0] | address[1] | address[2] | address[3]))
+		return -EADDRNOTAVAIL;
+	nk_copy_address(forward->to.source, address);
+	span = self->last_port - self->first_port + 1U;
+	for (__u32 i = 0; i < NK_PORT_TRIES; i++) {
+		long taken;
+
+		forward->to.source_port = bpf_htons(self->first_port + (hash + i * step) % span);
+		taken = nk_claim(forward, reply);
+		if (taken != -EEXIST)
+			return taken;
+	}
+	return -EEXIST;
+}
+
+/*
+ * Both directions, or neither. `translate`: the source becomes this node; it does so as well when the answers' tuple is
+ * somebody else's. Returns a drop reason, or NK_DROP_UNSPEC: it is there.
+ */
+static __noinline int nk_open(const struct nk_packet *packet, struct nk_connection *forward, bool translate)
+{
+	struct nk_connection reply = *forward;
+	struct nk_tuple back;
+	long status;
+
+	nk_reverse(&reply.to, &packet->tuple);
+	reply.reply = 1;
+	reply.seen = 0;
+	status = translate ? -EEXIST : nk_claim(forward, &reply);
+	if (status == -EEXIST)
+		status = nk_claim_port(forward, &reply, nk_hash(packet));
+	if (status == -EEXIST)
+		return NK_DROP_PORTS_EXHAUSTED;
+	if (status == -EADDRNOTAVAIL)
+		return NK_DROP_UNREACHABLE_BACKEND;
+	if (status)
+		return NK_DROP_CONNECTIONS_FULL;
+	status = nk_enter_connection(&packet->tuple, forward);
+	if (!status)
+		return NK_DROP_UNSPEC;
+	nk_reverse(&back, &forward->to);
+	bpf_map_delete_elem(&nk_ct_v1, &back);
+	/* Another CPU has just opened it: a client that asks twice. */
+	return status == -EEXIST ? NK_DROP_UNSPEC : NK_DROP_CONNECTIONS_FULL;
+}
