@@ -24,7 +24,7 @@ struct Command {
 constexpr std::array kCommands = {
     Command{"status", "", "", 0, 0, "the agent, its pools, uplinks, programs and maps"},
     Command{"endpoints", "", "", 0, 0, "the pods' interfaces on this node"},
-    Command{"services", "", "", 0, 0, "Services as this node's sockets see them"},
+    Command{"services", "", "", 0, 0, "addresses of Services, and who stands behind them"},
     Command{"drops", "", "", 0, 0, "refused packets by reason"},
     Command{"monitor", "", "nt", 0, 0, "refused packets as they happen"},
     Command{"prefilter list", "", "", 0, 0, "the XDP deny-list with its counters"},

@@ -139,8 +139,10 @@ Result<void> show_services(Agent& agent, Output output, std::ostream& out) {
     row["frontend"] = place(row) + "/" + text(row, "protocol");
     row["type"] = text(row, "type") + (text(row, "held") == "true" ? "" : " (another service has it)");
     row["backends"] = std::move(backends);
+    if (text(row, "outside").empty()) row["outside"] = "-";
   }
-  print_list(out, rows, {"SERVICE", "TYPE", "FRONTEND", "BACKENDS"}, {"service", "type", "frontend", "backends"});
+  print_list(out, rows, {"SERVICE", "TYPE", "FRONTEND", "OUTSIDE", "BACKENDS"},
+             {"service", "type", "frontend", "outside", "backends"});
   return {};
 }
 

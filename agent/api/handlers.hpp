@@ -17,9 +17,10 @@
 // "prefilter_add"  with {prefixes: ["203.0.113.0/24", ...]}: {added: N}; all or nothing
 // "prefilter_del"  the same: {removed: N}; not_found names the first prefix that is not denied
 // "prefilter_list" {prefixes: [{prefix, packets, bytes}], ...page}
-// "services"       {services: [{service, type, address, port, protocol, held, backends: [{address, port, state}],
-//                   backends_total}], ...page}: one for each frontend, with as many backends as fit; `held` is false
-//                  when another service has the address. not_found: services are not asked for
+// "services"       {services: [{service, type, address, port, protocol, held, outside, backends: [{address, port,
+//                   state}], backends_total}], ...page}: one for each frontend, with as many backends as fit; `held` is
+//                  false when another service has the address; `outside` is the policy by which who comes from outside
+//                  is served there, "Cluster" or "Local", or "". not_found: services are not asked for
 // "monitor"        {}, and then one message for each refused packet, until the connection closes:
 //                  {"ok": true, "event": {time_ns, reason, hook, ifindex, endpoint_id, length, protocol, source,
 //                   destination, source_port, destination_port}}

@@ -32,6 +32,12 @@ Json to_json(const datapath::DeniedPrefix& denied) {
   return {{"prefix", denied.prefix.to_string()}, {"packets", denied.packets}, {"bytes", denied.bytes}};
 }
 
+// As Services spell it.
+std::string_view policy_of(const std::optional<service::Scope>& access) {
+  if (!access) return "";
+  return *access == service::Scope::local ? "Local" : "Cluster";
+}
+
 Json to_json(const Frontend& each) {
   const auto& frontend = each.listed.frontend;
   Json backends = Json::array();
@@ -46,6 +52,7 @@ Json to_json(const Frontend& each) {
           {"port", frontend.port},
           {"protocol", kube::to_string(frontend.protocol)},
           {"held", each.listed.held},
+          {"outside", policy_of(each.listed.access)},
           {"backends", std::move(backends)},
           {"backends_total", each.listed.backends.size()}};
 }

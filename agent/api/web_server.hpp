@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plain HTTP on the loopback address, for probes and scrapers: small GETs, bounded in connections, sizes and times.
+// Plain HTTP for probes, scrapers and load balancers: small GETs, bounded in connections, sizes and times. Who comes
+// when there are too many ends the oldest one, so that nobody can keep others out by holding connections.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -8,10 +9,12 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "common/base/result.hpp"
 
@@ -20,15 +23,22 @@ namespace netkite::api {
 struct WebReply {
   unsigned status = 200;
   std::string body;
+  std::string content_type = "text/plain; version=0.0.4; charset=utf-8";
+  std::vector<std::pair<std::string, std::string>> headers = {};
 };
 
-// On an io_context that outlives it: stop(), run the context empty, then destroy.
-class WebServer {
+// Lives until it has been stopped and the io_context has run what that takes, whoever else lets it go.
+class WebServer : public std::enable_shared_from_this<WebServer> {
  public:
   using Answer = std::function<WebReply(std::string_view path)>;
+  enum class Reach : std::uint8_t { loopback, everywhere };  // 127.0.0.1; all addresses of the node, of both families
+  struct Place {
+    std::uint16_t port = 0;  // 0: any
+    Reach reach = Reach::loopback;
+  };
 
-  // On 127.0.0.1, `port` 0: any. exists: the port is taken.
-  [[nodiscard]] static Result<std::unique_ptr<WebServer>> open(boost::asio::io_context& context, std::uint16_t port,
+  // exists: the port is taken. `answer` is not called after stop().
+  [[nodiscard]] static Result<std::shared_ptr<WebServer>> open(boost::asio::io_context& context, Place place,
                                                                Answer answer);
   [[nodiscard]] std::uint16_t port() const;
   void stop();
@@ -36,13 +46,15 @@ class WebServer {
  private:
   using Stream = boost::beast::tcp_stream;
   WebServer(boost::asio::io_context& context, boost::asio::ip::tcp::acceptor acceptor, Answer answer);
-  [[nodiscard]] boost::asio::awaitable<void> accept_all();
-  [[nodiscard]] boost::asio::awaitable<void> serve(std::shared_ptr<Stream> stream);
+  [[nodiscard]] static boost::asio::awaitable<void> accept_all(std::shared_ptr<WebServer> self);
+  [[nodiscard]] static boost::asio::awaitable<void> serve(std::shared_ptr<WebServer> self,
+                                                          std::shared_ptr<Stream> stream);
+  void take(boost::asio::ip::tcp::socket socket);
 
   boost::asio::io_context& context_;
   boost::asio::ip::tcp::acceptor acceptor_;
   Answer answer_;
-  std::set<std::shared_ptr<Stream>> connections_;
+  std::list<std::shared_ptr<Stream>> connections_;  // the oldest first
 };
 
 }  // namespace netkite::api

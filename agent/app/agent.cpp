@@ -162,8 +162,9 @@ Result<void> Agent::serve_web() {
         path, status(),
         {.manager = *manager_, .datapath = *datapath_, .adds = handlers_->adds(), .dels = handlers_->dels()});
   };
-  auto server = api::WebServer::open(context_, static_cast<std::uint16_t>(options_.http_port), answer);
-  if (!server) return tl::make_unexpected(server.error());
+  const api::WebServer::Place place{.port = static_cast<std::uint16_t>(options_.http_port)};
+  auto server = api::WebServer::open(context_, place, answer);
+  if (!server) return wrap(server.error(), "http_port");
   web_ = *std::move(server);
   return {};
 }

@@ -87,7 +87,7 @@ class Agent {
   std::optional<api::Handlers> handlers_;
   std::optional<api::EventHub> events_;
   std::unique_ptr<api::Server> server_;
-  std::unique_ptr<api::WebServer> web_;
+  std::shared_ptr<api::WebServer> web_;
   std::optional<Cluster> cluster_;
   std::optional<Services> services_;
   boost::asio::signal_set signals_{context_};

@@ -3,6 +3,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include "agent/node/local_ports.hpp"
+
 namespace netkite::app {
 namespace {
 
@@ -20,8 +22,11 @@ Services::Services(boost::asio::io_context& context, const config::Options& opti
       pause_(pause),
       datapath_(datapath),
       node_name_(options.node_name),
+      sysctl_dir_(options.sysctl_dir),
+      options_(options.services),
       facts_(facts_of(options)),
       registry_(facts_),
+      health_checks_(context),
       ready_(std::move(ready)) {
   // What cannot be read now is read, and complained of, with the first write.
   const auto present = adopt();
@@ -112,11 +117,13 @@ void Services::work() {
   if (services_synced_ && slices_synced_ && node_known_) {
     const auto start = std::chrono::steady_clock::now();
     const auto written = write();
-    written ? writes_.took(std::chrono::steady_clock::now() - start) : writes_.failed();
+    if (!written) writes_.failed();
+    if (written && *written) writes_.took(std::chrono::steady_clock::now() - start);
+    if (written) health_checks_.follow(registry_.health_checks());
     if (written && std::exchange(waits_, false)) ready_();
     write_trouble_ = written ? std::string() : "services: " + written.error().message;
   }
-  if (attach_trouble_.empty() && write_trouble_.empty()) return;
+  if (attach_trouble_.empty() && write_trouble_.empty() && health_checks_.problems().empty()) return;
   timer_.expires_after(pause_);
   timer_.async_wait([this](const boost::system::error_code& cancelled) {
     if (!cancelled) schedule();
@@ -131,20 +138,21 @@ Result<std::size_t> Services::adopt() {
   return present->frontends.size();
 }
 
-Result<void> Services::write() {
+Result<bool> Services::write() {
   if (!adopted_) {
     if (const auto present = adopt(); !present) return tl::make_unexpected(present.error());
   }
   const auto changes = registry_.flush();
-  if (changes.empty()) return {};
-  auto done = datapath_.change_services(changes);
+  if (changes.empty()) return false;
+  const auto done = datapath_.change_services(changes);
   adopted_ = done.has_value();
-  return done;
+  return done.map([] { return true; });
 }
 
 void Services::stop() {
   stopped_ = true;
   timer_.cancel();
+  health_checks_.stop();
 }
 
 std::vector<std::string> Services::problems() const {
@@ -154,6 +162,9 @@ std::vector<std::string> Services::problems() const {
   }
   for (const auto& [key, why] : unreadable_) lines.push_back("kubernetes: " + why);
   for (auto& line : registry_.problems()) lines.push_back("services: " + std::move(line));
+  for (auto& line : health_checks_.problems()) lines.push_back("services: " + std::move(line));
+  if (auto conflict = node::port_conflict(sysctl_dir_, options_); !conflict.empty())
+    lines.push_back(std::move(conflict));
   return lines;
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/api/health_checks.hpp"
 #include "agent/api/metrics.hpp"
 #include "agent/config/options.hpp"
 #include "agent/datapath/datapath.hpp"
@@ -33,7 +34,8 @@ class Services {
 
   // Nothing is in force, not even what a former run has left: without kube-proxy a pod would find no service.
   [[nodiscard]] bool waits() const { return waits_; }
-  // One line each: objects that make no sense, what the kernel refused, frontends that two services want.
+  // One line each: objects that make no sense, what the kernel refused, frontends that two services want, entrances
+  // that there cannot be, ports that somebody else has.
   [[nodiscard]] std::vector<std::string> problems() const;
   [[nodiscard]] const service::Registry& registry() const { return registry_; }
   [[nodiscard]] const api::CallTimes& writes() const { return writes_; }
@@ -45,15 +47,18 @@ class Services {
   void work();
   // How many frontends there are.
   [[nodiscard]] Result<std::size_t> adopt();
-  [[nodiscard]] Result<void> write();
+  // False: there was nothing to write.
+  [[nodiscard]] Result<bool> write();
 
   boost::asio::io_context& context_;
   boost::asio::steady_timer timer_;  // until what failed is tried again
   std::chrono::milliseconds pause_;
   datapath::Datapath& datapath_;
-  std::string node_name_;
+  std::string node_name_, sysctl_dir_;
+  config::Services options_;
   service::Facts facts_;
   service::Registry registry_;
+  api::HealthChecks health_checks_;
   std::map<std::string, std::string> unreadable_;  // by kind and key: why
   api::CallTimes writes_;
   std::string attach_trouble_, write_trouble_;

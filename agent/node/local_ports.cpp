@@ -30,14 +30,13 @@ bool are_reserved(const std::string& path, const Ports& ports) {
 
 }  // namespace
 
-std::string port_conflict(const config::Options& options) {
-  const auto path = options.sysctl_dir + std::string(kLocalRange);
-  std::ifstream file(path);
+std::string port_conflict(const std::string& sysctl_dir, const config::Services& services) {
+  std::ifstream file(sysctl_dir + std::string(kLocalRange));
   Ports local;
   if (!(file >> local.first >> local.last)) return {};
-  const Ports common{.first = std::max(local.first, options.services.first_port),
-                     .last = std::min(local.last, options.services.last_port)};
-  if (common.first > common.last || are_reserved(options.sysctl_dir + std::string(kReserved), common)) return {};
+  const Ports common{.first = std::max(local.first, services.first_port),
+                     .last = std::min(local.last, services.last_port)};
+  if (common.first > common.last || are_reserved(sysctl_dir + std::string(kReserved), common)) return {};
   const auto text = std::to_string(common.first) + "-" + std::to_string(common.last);
   return "services.first_port: the kernel hands out ports " + text +
          " by itself: change services.first_port and last_port, or add them to net.ipv4.ip_local_reserved_ports";

@@ -55,6 +55,28 @@ TEST(Commands, Status) {
   }
 }
 
+TEST(Commands, Services) {
+  FakeAgent agent(always(R"({"ok": true, "total": 3, "services": [
+    {"service": "shop/web", "type": "ClusterIP", "address": "10.96.0.1", "port": 80, "protocol": "TCP", "held": true,
+     "outside": "", "backends": [{"address": "10.244.1.2", "port": 8080, "state": "ready"}], "backends_total": 1},
+    {"service": "shop/web", "type": "NodePort", "address": "2001:db8::1", "port": 30080, "protocol": "TCP",
+     "held": true, "outside": "Local", "backends": [], "backends_total": 0},
+    {"service": "shop/x", "type": "ExternalIP", "address": "198.51.100.1", "port": 53, "protocol": "UDP",
+     "held": false, "outside": "", "backends": [{"address": "10.244.1.3", "port": 53, "state": "terminating"}],
+     "backends_total": 4}]})"));
+  const auto ran = run_cli({"services"}, agent.path());
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  const auto out = squeezed(ran.out);
+  for (const char* line :
+       {"SERVICE TYPE FRONTEND OUTSIDE BACKENDS\n", "shop/web ClusterIP 10.96.0.1:80/TCP - 10.244.1.2:8080\n",
+        "shop/web NodePort [2001:db8::1]:30080/TCP Local\n",
+        "shop/x ExternalIP (another service has it) 198.51.100.1:53/UDP - "}) {
+    EXPECT_THAT(out, HasSubstr(line));
+  }
+  EXPECT_THAT(out, HasSubstr("10.244.1.3:53 (terminating)"));
+  EXPECT_THAT(out, HasSubstr("and 3 more"));
+}
+
 TEST(Commands, JsonHasTheAgentsFields) {
   FakeAgent agent(always(kStatus));
   const auto ran = run_cli({"status", "-o", "json"}, agent.path());

@@ -291,5 +291,33 @@ TEST_F(ServerTest, ASlowListenerIsToldWhatItMissed) {
   EXPECT_EQ(Client(path).call("drops")["ok"], true);
 }
 
+TEST_F(ServerTest, ServicesSayWhoIsServedFromOutside) {
+  service::Facts facts;
+  facts.addresses = {Ip::parse("192.0.2.1").value()};
+  service::Registry registry(facts);
+  kube::Service web;
+  web.cluster_ips = {Ip::parse("10.96.0.1").value()};
+  web.external_local = true;
+  web.ports = {{.name = "", .protocol = kube::Protocol::tcp, .port = 80, .node_port = 30080}};
+  registry.set_service("shop/web", web);
+  std::ignore = registry.flush();
+  status.services = &registry;
+  serve();
+  Client client(path);
+  const auto reply = client.call("services", json::object());
+  ASSERT_EQ(reply["ok"], true) << reply;
+  ASSERT_EQ(reply["services"].size(), 2U);
+  EXPECT_EQ(reply["services"][0]["type"], "ClusterIP");
+  EXPECT_EQ(reply["services"][0]["outside"], "");
+  EXPECT_EQ(reply["services"][1]["type"], "NodePort");
+  EXPECT_EQ(reply["services"][1]["outside"], "Local");
+  web.external_local = false;
+  on_agent([&] {
+    registry.set_service("shop/web", web);
+    std::ignore = registry.flush();
+  });
+  EXPECT_EQ(client.call("services", json::object())["services"][1]["outside"], "Cluster");
+}
+
 }  // namespace
 }  // namespace netkite::api::testing

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <thread>
 
 #include "agent/api/metrics.hpp"
+#include "agent/api/tests/fetch.hpp"
 #include "agent/api/web_pages.hpp"
 
 namespace netkite::api {
@@ -50,38 +48,38 @@ TEST(Unready, NamesTheReason) {
   EXPECT_EQ(unready(node), "no pools");
 }
 
-// What a client that writes `request` reads until the server closes.
-std::string fetch(std::uint16_t port, const std::string& request) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in place{};
-  place.sin_family = AF_INET;
-  place.sin_port = htons(port);
-  place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&place), sizeof place), 0);
-  EXPECT_EQ(::send(fd, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
-  std::string got;
-  char piece[4096];
-  for (ssize_t n = 0; (n = ::recv(fd, piece, sizeof piece, 0)) > 0;) got.append(piece, static_cast<std::size_t>(n));
-  ::close(fd);
-  return got;
-}
-
 TEST(WebServer, AnswersGetsAndRefusesTheRest) {
   boost::asio::io_context context;
-  auto server = WebServer::open(context, 0, [](std::string_view path) {
+  auto server = WebServer::open(context, {}, [](std::string_view path) {
     return WebReply{.status = path == "/there" ? 200U : 404U, .body = "path " + std::string(path)};
   });
   ASSERT_TRUE(server) << server.error().message;
   const auto port = (*server)->port();
-  EXPECT_FALSE(WebServer::open(context, port, {}));
+  EXPECT_FALSE(WebServer::open(context, {.port = port}, {}));
   std::thread loop([&context] { context.run(); });
-  EXPECT_THAT(fetch(port, "GET /there HTTP/1.0\r\n\r\n"), HasSubstr("200 OK"));
-  const auto both = fetch(port, "GET /there HTTP/1.1\r\n\r\nGET /x HTTP/1.1\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(testing::fetch(port, "GET /there HTTP/1.0\r\n\r\n"), HasSubstr("200 OK"));
+  const auto both = testing::fetch(port, "GET /there HTTP/1.1\r\n\r\nGET /x HTTP/1.1\r\nConnection: close\r\n\r\n");
   EXPECT_THAT(both, HasSubstr("path /there"));
   EXPECT_THAT(both, HasSubstr("404 Not Found"));
-  EXPECT_THAT(fetch(port, "POST /there HTTP/1.1\r\nContent-Length: 0\r\n\r\n"), HasSubstr("405"));
-  EXPECT_EQ(fetch(port, "nonsense\r\n\r\n"), "");
-  EXPECT_EQ(fetch(port, "GET /" + std::string(9000, 'x') + " HTTP/1.1\r\n\r\n"), "");
+  EXPECT_THAT(testing::fetch(port, "POST /there HTTP/1.1\r\nContent-Length: 0\r\n\r\n"), HasSubstr("405"));
+  EXPECT_EQ(testing::fetch(port, "nonsense\r\n\r\n"), "");
+  EXPECT_EQ(testing::fetch(port, "GET /" + std::string(9000, 'x') + " HTTP/1.1\r\n\r\n"), "");
+  boost::asio::post(context, [&server] { (*server)->stop(); });
+  loop.join();
+}
+
+// Whoever holds connections and says nothing keeps nobody out.
+TEST(WebServer, TheOldestConnectionMakesRoom) {
+  boost::asio::io_context context;
+  auto server = WebServer::open(context, {}, [](std::string_view) { return WebReply{.status = 200, .body = "here"}; });
+  ASSERT_TRUE(server) << server.error().message;
+  std::thread loop([&context] { context.run(); });
+  const auto port = (*server)->port();
+  std::vector<UniqueFd> silent;
+  for (int i = 0; i < 40; ++i) silent.push_back(testing::connect_to(port));
+  EXPECT_THAT(testing::fetch(port, "GET / HTTP/1.0\r\n\r\n"), HasSubstr("here"));
+  EXPECT_EQ(testing::read_all(silent.front()), "");
+  EXPECT_THAT(testing::ask(silent.back(), "GET / HTTP/1.0\r\n\r\n"), HasSubstr("here"));
   boost::asio::post(context, [&server] { (*server)->stop(); });
   loop.join();
 }

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/app/services.hpp"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "agent/endpoint/tests/fakes.hpp"
 
@@ -133,6 +138,43 @@ TEST_F(ServicesTest, AMistakeIsNamedAndKeepsWhatWasThere) {
   work();
   EXPECT_THAT(services_->problems(), IsEmpty());
   EXPECT_EQ(datapath_.last_changes.gone_backends.size(), 1U);
+}
+
+TEST_F(ServicesTest, HealthChecksFollowWhatIsWritten) {
+  UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in place{};
+  place.sin_family = AF_INET;
+  socklen_t size = sizeof place;
+  ASSERT_EQ(::bind(probe.get(), reinterpret_cast<sockaddr*>(&place), sizeof place), 0);
+  ASSERT_EQ(::getsockname(probe.get(), reinterpret_cast<sockaddr*>(&place), &size), 0);
+  auto object = kube::Json::parse(R"({"metadata": {"name": "web", "namespace": "default"},
+    "spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.1", "ports": [{"port": 80}],
+             "externalTrafficPolicy": "Local"}})");
+  object["spec"]["healthCheckNodePort"] = ntohs(place.sin_port);
+  services().changed("default/web", object);
+  tell_slice("10.77.0.1");
+  sync();
+  // This test has the port.
+  EXPECT_THAT(services_->problems(), ElementsAre(HasSubstr("service default/web: healthCheckNodePort")));
+  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  probe.reset();
+  work(std::chrono::milliseconds(100));
+  EXPECT_THAT(services_->problems(), IsEmpty());
+  place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&place), sizeof place), 0);
+  services_->stop();
+  work();
+}
+
+TEST_F(ServicesTest, PortsThatTheKernelHandsOutAsWellAreAProblem) {
+  options_.services.first_port = 40000;
+  options_.services.last_port = 40100;
+  options_.sysctl_dir = ::testing::TempDir() + "netkite-services-" + std::to_string(::getpid());
+  std::filesystem::create_directories(options_.sysctl_dir + "/net/ipv4");
+  std::ofstream(options_.sysctl_dir + "/net/ipv4/ip_local_port_range") << "32768\t60999\n";
+  const Services other(context_, options_, datapath_, [] {});
+  EXPECT_THAT(other.problems(), ElementsAre(HasSubstr("services.first_port")));
+  std::filesystem::remove_all(options_.sysctl_dir);
 }
 
 }  // namespace

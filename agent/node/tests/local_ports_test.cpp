@@ -15,21 +15,22 @@ using ::testing::HasSubstr;
 class LocalPortsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    options_.sysctl_dir = ::testing::TempDir() + "netkite-ports-" + std::to_string(::getpid());
-    std::filesystem::create_directories(options_.sysctl_dir + "/net/ipv4");
+    sysctl_dir_ = ::testing::TempDir() + "netkite-ports-" + std::to_string(::getpid());
+    std::filesystem::create_directories(sysctl_dir_ + "/net/ipv4");
   }
-  void TearDown() override { std::filesystem::remove_all(options_.sysctl_dir); }
+  void TearDown() override { std::filesystem::remove_all(sysctl_dir_); }
 
   void write(const std::string& key, const std::string& text) const {
-    std::ofstream(options_.sysctl_dir + "/net/ipv4/" + key) << text << '\n';
+    std::ofstream(sysctl_dir_ + "/net/ipv4/" + key) << text << '\n';
   }
   std::string conflict(const std::string& range, const std::string& reserved = "") const {
     write("ip_local_port_range", range);
     write("ip_local_reserved_ports", reserved);
-    return port_conflict(options_);
+    return port_conflict(sysctl_dir_, services_);
   }
 
-  config::Options options_;
+  std::string sysctl_dir_;
+  config::Services services_;
 };
 
 TEST_F(LocalPortsTest, TheKernelsUsualRangeAndOurUsualOneAgree) {
@@ -48,7 +49,7 @@ TEST_F(LocalPortsTest, ReservedOnesAreNotHandedOut) {
   EXPECT_THAT(conflict("1024\t65535", "61000-65534,70"), HasSubstr("61000-65535"));
 }
 
-TEST_F(LocalPortsTest, AKernelThatDoesNotSayIsNotBlamed) { EXPECT_EQ(port_conflict(options_), ""); }
+TEST_F(LocalPortsTest, AKernelThatDoesNotSayIsNotBlamed) { EXPECT_EQ(port_conflict(sysctl_dir_, services_), ""); }
 
 }  // namespace
 }  // namespace netkite::node
