@@ -25,19 +25,21 @@ class ConnectionMap {
   [[nodiscard]] Result<Datapath::SweepStep> sweep(std::uint64_t now_ns);
   [[nodiscard]] ConnectionCounts counts() const;
 
- private:
   using Table = TypedMap<nk_tuple, nk_connection>;
+  [[nodiscard]] Result<ConnectionPair> pair_of(const Table::Entry& entry) const;
+  // Both directions, unless a packet has come since the pair was looked at.
+  enum class Fate : std::uint8_t { stays, expired, gone };  // gone: with its other direction, or by itself
+  [[nodiscard]] Result<Fate> take(const ConnectionPair& pair) const;
+
+ private:
   static constexpr std::size_t kKinds = 8;
   struct Tally {
     std::uint64_t entries = 0;
     std::array<std::uint64_t, kKinds> kinds{};  // connections
   };
 
-  [[nodiscard]] Result<ConnectionPair> pair_of(const Table::Entry& entry) const;
   [[nodiscard]] static std::vector<Table::Entry> directions_of(const ConnectionPair& pair);
-  enum class Fate : std::uint8_t { stays, expired, gone };  // gone: with its other direction, or by itself
   [[nodiscard]] Result<Fate> judge(const Table::Entry& entry, std::uint64_t now_ns) const;
-  [[nodiscard]] Result<Fate> take(const ConnectionPair& pair) const;
   void count(const Table::Entry& entry);
   [[nodiscard]] Pressure pressure() const;
 

@@ -4,7 +4,6 @@
 #include <bpf/bpf.h>
 #include <gmock/gmock.h>
 
-#include <atomic>
 #include <set>
 
 #include "agent/datapath/abi.hpp"
@@ -250,33 +249,36 @@ TEST_F(ConnectionsTest, AFloodThatNobodyHasAnsweredMakesRoom) {
   EXPECT_EQ(map_.counts().entries, 4U);
 }
 
-TEST_F(ConnectionsTest, WhatPacketsRenewMeanwhileIsNeverCutInHalf) {
-  constexpr std::uint32_t kMany = 64;
-  std::vector<Sample> samples;
-  for (std::uint32_t i = 1; i <= kMany; ++i) samples.push_back({.number = i, .silent_s = 9000});
-  for (const auto& each : samples) put(each);
-  std::atomic<bool> done = false;
-  std::thread packets([&] {
-    for (std::uint64_t silent_s = 0; !done; silent_s = 9000 - silent_s) {
-      for (auto each : samples) {
-        each.silent_s = silent_s;
-        put(each, BPF_EXIST);
-      }
-    }
-  });
-  for (int round = 0; round < 200; ++round) {
-    sweep();
-    // Those that have gone come again.
-    for (auto each : samples) {
-      each.silent_s = 9000;
-      const auto keys = keys_of(each);
-      if (!has(keys.there) && !has(keys.back)) put(each);
+TEST_F(ConnectionsTest, WhatAPacketHasRenewedMeanwhileGoesBack) {
+  using Fate = ConnectionMap::Fate;
+  const Sample old{.number = 1, .silent_s = 9000}, renewed{.number = 1};
+  const Sample reset{.number = 1, .silent_s = 9000, .back = kBothOpen | NK_CT_RST};
+  const auto keys = keys_of(old);
+  const auto look = [&](const nk_tuple& key) {
+    nk_connection value{};
+    EXPECT_EQ(bpf_map_lookup_elem(table_, &key, &value), 0);
+    return map_.pair_of({key, value}).value();
+  };
+  // Looked at from either end, and a packet of either direction comes, or nothing but a flag.
+  for (const auto& key : {keys.there, keys.back}) {
+    for (const auto& [renew_there, packet] :
+         {std::pair{true, renewed}, std::pair{false, renewed}, std::pair{false, reset}}) {
+      put(old);
+      const auto pair = look(key);
+      renew_there ? write(keys.there, other_way(keys.back), packet, false, BPF_EXIST)
+                  : write(keys.back, other_way(keys.there), packet, true, BPF_EXIST);
+      EXPECT_EQ(map_.take(pair).value(), Fate::stays);
+      ASSERT_EQ(directions(old), 2);
+      const auto now = look(renew_there ? keys.there : keys.back).entry;
+      EXPECT_EQ(now.time_ns, seconds_ago(packet.silent_s));
+      EXPECT_EQ(now.seen, renew_there ? packet.there : packet.back);
     }
   }
-  done = true;
-  packets.join();
-  EXPECT_GT(map_.counts().expired, 0U);
-  for (const auto& each : samples) EXPECT_EQ(directions(each), 2) << each.number;
+  put(old);
+  const auto pair = look(keys.there);
+  EXPECT_EQ(map_.take(pair).value(), Fate::expired);
+  EXPECT_EQ(directions(old), 0);
+  EXPECT_EQ(map_.take(pair).value(), Fate::gone);
 }
 
 TEST_F(ConnectionsTest, TheListSaysWhatBecomesOfAPacket) {
