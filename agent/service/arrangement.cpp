@@ -76,8 +76,8 @@ Pieces pieces_of(std::span<const Member> members, std::uint32_t places) {
   Pieces pieces;
   if (places == 0) return pieces;
   auto table = maglev_table(members, places);
-  const auto last = (places - 1) / kMaglevPiece;
-  for (std::size_t i = 0; table.size() < (last + 1) * kMaglevPiece; ++i) table.push_back(table[i]);
+  const std::size_t count = (places - 1) / kMaglevPiece + 1;
+  for (std::size_t i = 0; table.size() < count * kMaglevPiece; ++i) table.push_back(table[i]);
   for (auto first = table.begin(); first != table.end(); first += kMaglevPiece) {
     pieces.emplace_hint(pieces.end(), pieces.size(), std::vector<std::uint32_t>(first, first + kMaglevPiece));
   }

@@ -154,9 +154,13 @@ raise_client() {
   ip -n "$lab_prefix-client" route add 2001:db8::/64 via 2001:2::1
 }
 case_nodeport() {
+  local group
+  # The client's sockets are none of node a's.
+  group=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)/netkite-bench
+  mkdir -p "$group"
   raise_netkite netkit false
   raise_client
-  raise_services 10 '.uplinks = ["eth0", "eth1"]'
+  raise_services 10 ".uplinks = [\"eth0\", \"eth1\"] | .services.cgroup = \"$group\""
   bench_port=30080 measure_path nodeport-tcx client b1 192.0.2.1 2001:db8::1
 }
 # The same pods, and the rules that kube-proxy's nftables mode would write for this node port: a look-up by port, a mark,
