@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <initializer_list>
 #include <utility>
+
+#include "common/base/ip.hpp"
 
 namespace netkite::cli {
 namespace {
@@ -30,6 +33,9 @@ constexpr std::array kCommands = {
     Command{"prefilter list", "", "", 0, 0, "the XDP deny-list with its counters"},
     Command{"prefilter add", "PREFIX...", "f", 0, kMany, "deny source prefixes on the uplinks"},
     Command{"prefilter del", "PREFIX...", "f", 0, kMany, "allow them again"},
+    Command{"nat", "", "l", 0, 0, "connections that this node translates"},
+    Command{"conntrack list", "", "l", 0, 0, "the table behind them: both directions of each"},
+    Command{"conntrack flush", "", "apT", 0, 0, "forget them: all, or those that have an address, a port"},
     Command{"check", "", "cBCP", 0, 0, "node doctor: kernel, BPF, network, installation"},
     Command{"version", "", "", 0, 0, "the version of this command"},
     Command{"completion", "SHELL", "", 1, 1, "completion script for bash, zsh or fish"},
@@ -49,6 +55,10 @@ constexpr std::array kOptions = {
     Option{"file", 'f', "FILE", "prefilter: one prefix a line, # starts a comment, - is standard input"},
     Option{"count", 'n', "N", "monitor: end after N events"},
     Option{"timeout", 't', "SECONDS", "monitor: end after so many seconds"},
+    Option{"limit", 'l', "N", "nat, conntrack list: so many lines at most (default 1000)"},
+    Option{"address", 'a', "ADDRESS", "conntrack flush: of whom one end has this address"},
+    Option{"port", 'p', "PORT", "conntrack flush: or this port"},
+    Option{"protocol", 'T', "NAME", "conntrack flush: tcp, udp, icmp or icmpv6"},
     Option{"config", 'c', "FILE", "check: validate the agent's configuration file too"},
     Option{"bpffs", 'B', "DIR", "check: where the agent pins (default /sys/fs/bpf/netkite)"},
     Option{"cni-config-dir", 'C', "DIR", "check: CNI configuration (default /etc/cni/net.d)"},
@@ -67,46 +77,76 @@ Result<Number> number(const char* option, std::string_view text) {
   return fail(Code::invalid, std::string("--") + option + " wants a positive number, not '" + std::string(text) + "'");
 }
 
-Result<void> set_option(Arguments& arguments, const Option& option, std::string_view value) {
-  switch (option.letter) {
+// Where an option goes that takes any text; null: it is not one of these.
+std::string* text_of(Arguments& arguments, char letter) {
+  switch (letter) {
     case 's':
-      arguments.socket = value;
-      return {};
-    case 'o':
-      if (value != "json" && value != "table") {
-        return fail(Code::invalid, "--output is table or json, not '" + std::string(value) + "'");
-      }
-      arguments.output = value == "json" ? Output::json : Output::table;
-      return {};
-    case 'h':
-      arguments.help = true;
-      return {};
+      return &arguments.socket;
     case 'f':
-      arguments.file = value;
-      return {};
-    case 'n': {
-      const auto count = number<std::uint64_t>(option.name, value);
-      if (!count) return tl::make_unexpected(count.error());
-      arguments.count = *count;
-      return {};
-    }
-    case 't': {
-      const auto seconds = number<std::uint32_t>(option.name, value);
-      if (!seconds) return tl::make_unexpected(seconds.error());
-      arguments.timeout = std::chrono::seconds(*seconds);
-      return {};
-    }
+      return &arguments.file;
     case 'c':
-      arguments.config = value;
-      return {};
+      return &arguments.config;
     case 'B':
-      arguments.bpffs = value;
-      return {};
+      return &arguments.bpffs;
     case 'C':
-      arguments.cni_config_dir = value;
-      return {};
+      return &arguments.cni_config_dir;
+    case 'P':
+      return &arguments.cni_plugin_dir;
     default:
-      arguments.cni_plugin_dir = value;
+      return nullptr;
+  }
+}
+
+Result<void> set_address(Arguments& arguments, std::string_view value) {
+  const auto address = Ip::parse(value);
+  if (!address) return wrap(address.error(), "--address");
+  arguments.address = address->to_string();
+  return {};
+}
+
+// One of `words`.
+Result<std::string> chosen(const char* option, std::initializer_list<std::string_view> words, std::string_view value) {
+  std::string all;
+  for (const auto word : words) {
+    if (word == value) return std::string(value);
+    all.append(all.empty() ? "" : word == *(words.end() - 1) ? " or " : ", ").append(word);
+  }
+  return fail(Code::invalid, std::string("--") + option + " is " + all + ", not '" + std::string(value) + "'");
+}
+
+// Into `place` unless there is an error.
+template <typename From, typename To>
+Result<void> put(const Result<From>& value, To& place) {
+  if (!value) return tl::make_unexpected(value.error());
+  place = To(*value);
+  return {};
+}
+
+Result<void> set_option(Arguments& arguments, const Option& option, std::string_view value) {
+  if (auto* const text = text_of(arguments, option.letter)) {
+    *text = value;
+    return {};
+  }
+  switch (option.letter) {
+    case 'o': {
+      const auto format = chosen(option.name, {"table", "json"}, value);
+      return put(format.map([](const auto& word) { return word == "json" ? Output::json : Output::table; }),
+                 arguments.output);
+    }
+    case 'n':
+      return put(number<std::uint64_t>(option.name, value), arguments.count);
+    case 't':
+      return put(number<std::uint32_t>(option.name, value), arguments.timeout);
+    case 'l':
+      return put(number<std::uint64_t>(option.name, value), arguments.limit);
+    case 'a':
+      return set_address(arguments, value);
+    case 'p':
+      return put(number<std::uint16_t>(option.name, value), arguments.port);
+    case 'T':
+      return put(chosen(option.name, {"tcp", "udp", "icmp", "icmpv6"}, value), arguments.protocol);
+    default:
+      arguments.help = true;
       return {};
   }
 }
@@ -117,8 +157,9 @@ Result<const Command*> take_command(Arguments& arguments) {
   if (words.empty()) return fail(Code::invalid, "no command; see netkite --help");
   std::string name = words.front();
   words.erase(words.begin());
-  if (name == "prefilter") {
-    if (words.empty()) return fail(Code::invalid, "prefilter: add, del or list?");
+  if (name == "prefilter" || name == "conntrack") {
+    const std::string which = name == "prefilter" ? "add, del or list" : "list or flush";
+    if (words.empty()) return fail(Code::invalid, name + ": " + which + "?");
     name += " " + words.front();
     words.erase(words.begin());
   }

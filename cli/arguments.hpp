@@ -26,6 +26,9 @@ struct Arguments {
   std::string file;                               // prefilter add, del: prefixes from a file, "-" for standard input
   std::optional<std::uint64_t> count;             // monitor: end after so many events
   std::optional<std::chrono::seconds> timeout;    // monitor: end after so long
+  std::uint64_t limit = 1000;                     // conntrack list, nat: lines at most
+  std::string address, protocol;                  // conntrack flush: those that have it, empty: all
+  std::optional<std::uint16_t> port;              // the same
   std::string config;                             // check: have the agent validate this file
   std::string bpffs = "/sys/fs/bpf/netkite";      // check
   std::string cni_config_dir = "/etc/cni/net.d";  // check

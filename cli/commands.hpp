@@ -28,6 +28,12 @@ namespace netkite::cli {
 [[nodiscard]] Result<void> change_denied(Agent& agent, const std::string& op, const std::vector<Cidr>& prefixes,
                                          Output output, std::ostream& out);
 
+// As many as --limit says.
+[[nodiscard]] Result<void> show_translations(Agent& agent, const Arguments& arguments, std::ostream& out);
+[[nodiscard]] Result<void> list_connections(Agent& agent, const Arguments& arguments, std::ostream& out);
+// Those that have the address, port and protocol of the arguments.
+[[nodiscard]] Result<void> flush_connections(Agent& agent, const Arguments& arguments, std::ostream& out);
+
 // Until the count, the time limit, an interrupt, or the agent's end (an error).
 [[nodiscard]] Result<void> monitor_drops(Agent& agent, const Arguments& arguments, std::ostream& out);
 

@@ -24,6 +24,9 @@ Result<void> ask_agent(const Arguments& arguments, const std::vector<Cidr>& pref
   if (command == "services") return show_services(*agent, arguments.output, out);
   if (command == "drops") return show_drops(*agent, arguments.output, out);
   if (command == "monitor") return monitor_drops(*agent, arguments, out);
+  if (command == "nat") return show_translations(*agent, arguments, out);
+  if (command == "conntrack list") return list_connections(*agent, arguments, out);
+  if (command == "conntrack flush") return flush_connections(*agent, arguments, out);
   if (command == "prefilter list") return list_denied(*agent, arguments.output, out);
   const std::string op = command == "prefilter add" ? "prefilter_add" : "prefilter_del";
   return change_denied(*agent, op, prefixes, arguments.output, out);

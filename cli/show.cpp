@@ -2,27 +2,13 @@
 // The commands that ask one question and print the answer.
 #include "cli/commands.hpp"
 #include "cli/fields.hpp"
+#include "cli/list.hpp"
 #include "cli/table.hpp"
 
 namespace netkite::cli {
 namespace {
 
 using Json = nlohmann::json;
-
-// One column for each field; the headers are the fields' names unless given.
-void print_list(std::ostream& out, const std::vector<Json>& rows, const std::vector<std::string>& headers,
-                const std::vector<std::string>& keys) {
-  Table table(headers);
-  for (const auto& row : rows) {
-    std::vector<std::string> cells;
-    for (const auto& key : keys) {
-      const auto found = row.find(key);
-      cells.push_back(found != row.end() && found->is_array() ? joined(row, key) : text(row, key));
-    }
-    table.add(std::move(cells));
-  }
-  out << table.to_string();
-}
 
 // All pages of a list, as one reply.
 Result<Json> fetch_all(Agent& agent, std::string_view op, const std::string& key) {
@@ -122,21 +108,17 @@ Result<void> show_services(Agent& agent, Output output, std::ostream& out) {
     print_json(out, *reply);
     return {};
   }
-  const auto place = [](const Json& row) {
-    const auto address = text(row, "address");
-    return (address.find(':') == std::string::npos ? address : "[" + address + "]") + ":" + text(row, "port");
-  };
   auto rows = items(*reply, "services");
   for (auto& row : rows) {
     Json backends = Json::array();
     for (const auto& backend : items(row, "backends")) {
       const auto state = text(backend, "state");
-      backends.push_back(place(backend) + (state == "ready" ? "" : " (" + state + ")"));
+      backends.push_back(place(backend, "address") + (state == "ready" ? "" : " (" + state + ")"));
     }
     if (const auto more = whole_number(row, "backends_total") - backends.size(); more > 0) {
       backends.push_back("and " + std::to_string(more) + " more");
     }
-    row["frontend"] = place(row) + "/" + text(row, "protocol");
+    row["frontend"] = place(row, "address") + "/" + text(row, "protocol");
     row["type"] = text(row, "type") + (text(row, "held") == "true" ? "" : " (another service has it)");
     row["backends"] = std::move(backends);
   }

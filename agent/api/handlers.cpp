@@ -45,6 +45,9 @@ const Handlers::Operation* Handlers::find(std::string_view name) {
       Operation{"prefilter_del", &Handlers::prefilter_del},
       Operation{"prefilter_list", &Handlers::prefilter_list},
       Operation{"services", &Handlers::services},
+      Operation{"conntrack_list", &Handlers::conntrack_list},
+      Operation{"conntrack_flush", &Handlers::conntrack_flush},
+      Operation{"nat", &Handlers::nat},
       Operation{"monitor", &Handlers::monitor},
   };
   const auto* const found = std::ranges::find(kOperations, name, &Operation::name);

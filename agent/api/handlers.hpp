@@ -20,6 +20,16 @@
 // "services"       {services: [{service, type, address, port, protocol, held, backends: [{address, port, state}],
 //                   backends_total}], ...page}: one for each frontend, with as many backends as fit; `held` is false
 //                  when another service has the address. not_found: services are not asked for
+// "conntrack_list" {entries: [{use, protocol, state, direction, from: {source, source_port, destination,
+//                   destination_port}, to: {the same}, idle_s, expires_s}], used, room, next?}: two for each connection
+//                  that is translated: "original" and "reply". `used` of `room` entries are, as of a few seconds ago
+// "nat"            {connections: [{use, protocol, state, client, client_port, entrance, entrance_port, backend,
+//                   backend_port, source, source_port, idle_s, expires_s}], used, room, next?}: one for each of them;
+//                  `source` is what the backend sees
+// "conntrack_flush" with {address?, port?, protocol?: "tcp", "udp", "icmp", "icmpv6"}: {removed: N, next?}: connections
+//                  of whom an end is so
+//                  These three go in steps: `next` is the `offset` of the next request, whose items may be none.
+//                  not_found: services are not asked for
 // "monitor"        {}, and then one message for each refused packet, until the connection closes:
 //                  {"ok": true, "event": {time_ns, reason, hook, ifindex, endpoint_id, length, protocol, source,
 //                   destination, source_port, destination_port}}
@@ -130,6 +140,9 @@ class Handlers {
   Reply prefilter_del(Session& session, const Request& request);
   Reply prefilter_list(Session& session, const Request& request);
   Reply services(Session& session, const Request& request);
+  Reply conntrack_list(Session& session, const Request& request);
+  Reply conntrack_flush(Session& session, const Request& request);
+  Reply nat(Session& session, const Request& request);
   Reply monitor(Session& session, const Request& request);
 
   void log_reports();

@@ -57,6 +57,12 @@ void MetricsWriter::sample(double figure, std::string_view label, std::string_vi
   line(suffix, pair_of(label, value), figure);
 }
 
+void MetricsWriter::sample(double figure, Labels labels) {
+  std::string text;
+  for (const auto& [label, value] : labels) text += (text.empty() ? "" : ",") + pair_of(label, value);
+  line("", text, figure);
+}
+
 void MetricsWriter::histogram(const CallTimes& times, std::string_view label, std::string_view value) {
   const auto labels = pair_of(label, value);
   std::uint64_t below = 0;

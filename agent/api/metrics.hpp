@@ -5,8 +5,10 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace netkite::api {
 
@@ -35,6 +37,8 @@ class MetricsWriter {
   void family(std::string_view name, std::string_view type, std::string_view help);
   // `label` and `value` may be empty together.
   void sample(double figure, std::string_view label = "", std::string_view value = "", std::string_view suffix = "");
+  using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+  void sample(double figure, Labels labels);
   void histogram(const CallTimes& times, std::string_view label, std::string_view value);
   [[nodiscard]] std::string take() { return std::move(text_); }
 

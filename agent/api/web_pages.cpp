@@ -82,6 +82,19 @@ void write_datapath(MetricsWriter& out, datapath::Datapath& datapath) {
   }
 }
 
+void write_connections(MetricsWriter& out, const datapath::Datapath& datapath) {
+  const auto counts = datapath.connection_counts();
+  if (!counts) return;
+  out.family("netkite_connections", "gauge", "Connections that this node translates, as of a few seconds ago.");
+  for (const auto& kind : counts->kinds) {
+    out.sample(figure(kind.connections), {{"use", kind.use}, {"protocol", kind.protocol}});
+  }
+  out.family("netkite_connections_max", "gauge", "Connections that there is room for.");
+  out.sample(figure(counts->max_entries / 2));
+  out.family("netkite_connections_expired_total", "counter", "Connections that were silent for too long.");
+  out.sample(figure(counts->expired));
+}
+
 }  // namespace
 
 // proc(5): the second figure of statm is the resident set in pages.
@@ -113,6 +126,7 @@ WebReply web_page(std::string_view path, const NodeStatus& node, const PageSourc
   write_services(out, node);
   write_pods(out, sources);
   write_datapath(out, sources.datapath);
+  write_connections(out, sources.datapath);
   return {.status = 200, .body = out.take()};
 }
 

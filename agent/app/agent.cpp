@@ -147,6 +147,7 @@ Result<void> Agent::serve() {
   if (!cluster_) return {};
   if (options_.services.enabled) {
     services_.emplace(context_, options_, *datapath_, [this] { follow_cluster(); });
+    connections_.emplace(context_, options_, *datapath_);
     manager_->suspend(not_ready());
     for (auto& subscription : services_->subscriptions()) cluster_->follow(std::move(subscription));
   }
@@ -248,6 +249,7 @@ void Agent::set_problems(std::vector<std::string> problems) {
   std::ranges::copy(problems_, std::back_inserter(all));
   std::ranges::copy(datapath_->problems(), std::back_inserter(all));
   if (services_) std::ranges::copy(services_->problems(), std::back_inserter(all));
+  if (connections_) std::ranges::copy(connections_->problems(), std::back_inserter(all));
   for (const auto& line : all) {
     if (std::ranges::find(said_, line) == said_.end()) spdlog::warn("{}", line);
   }
@@ -298,6 +300,7 @@ void Agent::stop() {
   notify_supervisor("STOPPING=1");
   if (cluster_) cluster_->stop();
   if (services_) services_->stop();
+  if (connections_) connections_->stop();
   events_->stop();
   server_->stop();
   if (web_) web_->stop();
@@ -315,6 +318,7 @@ api::NodeStatus Agent::status() const {
   auto problems = problems_;
   std::ranges::copy(datapath_->problems(), std::back_inserter(problems));
   if (services_) std::ranges::copy(services_->problems(), std::back_inserter(problems));
+  if (connections_) std::ranges::copy(connections_->problems(), std::back_inserter(problems));
   const auto uptime = std::chrono::steady_clock::now() - started_;
   return {
       .version = NETKITE_VERSION,

@@ -17,6 +17,7 @@
 #include "agent/api/server.hpp"
 #include "agent/api/web_server.hpp"
 #include "agent/app/cluster.hpp"
+#include "agent/app/connections.hpp"
 #include "agent/app/reload.hpp"
 #include "agent/app/services.hpp"
 #include "agent/app/uplinks.hpp"
@@ -90,6 +91,7 @@ class Agent {
   std::unique_ptr<api::WebServer> web_;
   std::optional<Cluster> cluster_;
   std::optional<Services> services_;
+  std::optional<Connections> connections_;
   boost::asio::signal_set signals_{context_};
   boost::asio::steady_timer retry_timer_{context_};
   std::optional<boost::asio::posix::stream_descriptor> changes_;

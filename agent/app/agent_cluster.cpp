@@ -26,6 +26,7 @@ void Agent::recall_cluster() {
                                      .own_node =
                                          [this](const kube::Node& node) {
                                            if (services_) services_->set_own_node(node);
+                                           if (connections_) connections_->set_own_node(node);
                                          },
                                      .pod =
                                          [this](const kube::Pod& pod) {

@@ -2,7 +2,11 @@
 // Our values as the structs of bpf/abi have them, and back. Room-internal.
 #pragma once
 
+#include <netinet/in.h>
+
+#include <array>
 #include <cstring>
+#include <string>
 
 #include "bpf/abi/netkite.h"
 #include "common/base/ip.hpp"
@@ -42,6 +46,41 @@ namespace netkite::datapath {
 
 [[nodiscard]] inline Cidr cidr_of(const nk_prefix6& prefix) {
   return Cidr::of(ip_of(Family::v6, &prefix.address), prefix.length).value_or(Cidr());
+}
+
+// Where one map serves both families, IPv4 addresses are ::ffff:a.b.c.d.
+inline constexpr std::array<std::uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};  // ::ffff:0:0/96
+
+inline void write_mapped(std::uint32_t (&words)[4], const Ip& address) {
+  auto* bytes = reinterpret_cast<std::byte*>(words);
+  if (address.family() == Family::v4) {
+    std::memcpy(bytes, kMapped.data(), kMapped.size());
+    bytes += kMapped.size();
+  }
+  std::memcpy(bytes, address.bytes().data(), address.bytes().size());
+}
+
+[[nodiscard]] inline Ip read_mapped(const std::uint32_t (&words)[4]) {
+  const bool mapped = std::memcmp(words, kMapped.data(), kMapped.size()) == 0;
+  return mapped ? ip_of(Family::v4, &words[3]) : ip_of(Family::v6, words);
+}
+
+// "TCP", "ICMPv6", a number; "" for 0, which is unknown.
+[[nodiscard]] inline std::string protocol_name(std::uint8_t protocol) {
+  switch (protocol) {
+    case 0:
+      return {};
+    case IPPROTO_TCP:
+      return "TCP";
+    case IPPROTO_UDP:
+      return "UDP";
+    case IPPROTO_ICMP:
+      return "ICMP";
+    case IPPROTO_ICMPV6:
+      return "ICMPv6";
+    default:
+      return std::to_string(protocol);
+  }
 }
 
 }  // namespace netkite::datapath

@@ -64,6 +64,53 @@ struct DeniedPrefix {
   std::uint64_t packets = 0, bytes = 0;
 };
 
+// What a node is to others when it translates.
+struct Self {
+  std::vector<Ip> addresses;  // at most one per family
+  std::uint16_t first_port = 0, last_port = 0;
+
+  bool operator==(const Self&) const = default;
+};
+
+// ICMP echo has its identifier in both ports' places.
+struct Tuple {
+  Ip source, destination;
+  std::uint16_t source_port = 0, destination_port = 0;
+};
+
+// One direction of a connection that this node translates.
+struct ConnectionEntry {
+  Tuple from, to;                                       // what a packet looks like when it comes, and what it becomes
+  std::string protocol, use;                            // "TCP", "UDP", "ICMP", "ICMPv6"; "service", "masquerade"
+  std::string state;                                    // of the connection: "established", …
+  bool reply = false;                                   // towards who began it
+  std::uint64_t silent_s = 0, connection_silent_s = 0;  // without a packet in this direction, and in either
+  std::uint64_t expires_s = 0;                          // until the connection is taken away, should it stay silent
+};
+
+// Whoever has all of it, with any of its four ends. What is not said matches everybody.
+struct ConnectionFilter {
+  std::optional<Ip> address;
+  std::optional<std::uint16_t> port;
+  std::optional<std::uint8_t> protocol;
+};
+
+// Steps through the table of connections: each costs a bounded time, and says where the next one has to begin (at
+// first: 0), or that this was the last. What is neither added nor removed meanwhile comes exactly once.
+using ConnectionPlace = std::optional<std::uint32_t>;
+
+// As the last whole look at the table found it.
+struct ConnectionCounts {
+  struct Kind {
+    std::string use, protocol;
+    std::uint64_t connections = 0;
+  };
+  std::vector<Kind> kinds;  // every combination, zeros too
+  std::uint64_t entries = 0;
+  std::uint32_t max_entries = 0;  // two for each connection
+  std::uint64_t expired = 0;      // connections that were taken away for their age, since the agent's start
+};
+
 struct MapReport {
   std::string name, type;
   std::uint32_t max_entries = 0;
@@ -129,6 +176,25 @@ class Datapath {
   [[nodiscard]] virtual Result<service::Table> services() = 0;
   // After a failure a part of them may be in effect: services() says which.
   [[nodiscard]] virtual Result<void> change_services(const service::Changes& changes) = 0;
+
+  // Connections that programs translate; not_found where services are not asked for.
+  [[nodiscard]] virtual Result<void> set_self(const Self& self) = 0;
+  [[nodiscard]] virtual Result<ConnectionPlace> list_connections(
+      std::uint32_t place, const std::function<void(const ConnectionEntry&)>& each) = 0;
+  // Forgets those that match: their next packets are those of strangers. `removed` counts connections.
+  struct FlushStep {
+    std::uint64_t removed = 0;
+    ConnectionPlace next;
+  };
+  [[nodiscard]] virtual Result<FlushStep> flush_connections(std::uint32_t place, const ConnectionFilter& filter) = 0;
+  // Takes away what is old, from where the last step ended.
+  struct SweepStep {
+    bool round_over = false;
+    bool hurry = false;       // the table is filling up
+    std::uint32_t steps = 1;  // through a table that is full
+  };
+  [[nodiscard]] virtual Result<SweepStep> sweep_connections() = 0;
+  [[nodiscard]] virtual Result<ConnectionCounts> connection_counts() const = 0;
 
   [[nodiscard]] virtual Result<void> deny(const std::vector<Cidr>& prefixes) = 0;  // batched; all or nothing
   [[nodiscard]] virtual Result<void> undeny(

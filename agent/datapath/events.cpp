@@ -32,23 +32,6 @@ std::string hook_name(std::uint32_t hook) {
   }
 }
 
-std::string protocol_name(std::uint8_t protocol) {
-  switch (protocol) {
-    case 0:
-      return {};
-    case IPPROTO_TCP:
-      return "TCP";
-    case IPPROTO_UDP:
-      return "UDP";
-    case IPPROTO_ICMP:
-      return "ICMP";
-    case IPPROTO_ICMPV6:
-      return "ICMPv6";
-    default:
-      return std::to_string(protocol);
-  }
-}
-
 constexpr int kEnough = -ECANCELED;  // ends a reading after this event
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <set>
 
+#include "agent/datapath/map_names.hpp"
 #include "agent/datapath/reports.hpp"
 #include "agent/datapath/socket_links.hpp"
 
@@ -216,7 +217,11 @@ Result<std::vector<DeniedPrefix>> KernelDatapath::denied() { return prefilter_.d
 
 Result<std::vector<DropCount>> KernelDatapath::drops() { return report_drops(core_->maps); }
 
-Result<std::vector<MapReport>> KernelDatapath::maps() { return report_maps(core_->maps); }
+Result<std::vector<MapReport>> KernelDatapath::maps() {
+  std::map<std::string, std::uint64_t> counted;
+  if (connections_) counted.emplace(kConnections, connections_->counts().entries);
+  return report_maps(core_->maps, counted);
+}
 
 Result<std::vector<ProgramReport>> KernelDatapath::programs() {
   std::vector<ProgramReport> reports;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/datapath/attacher.hpp"
+#include "agent/datapath/connection_map.hpp"
 #include "agent/datapath/datapath.hpp"
 #include "agent/datapath/endpoint_map.hpp"
 #include "agent/datapath/epoch.hpp"
@@ -35,6 +36,12 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<void> attach_sockets() override;
   [[nodiscard]] Result<service::Table> services() override;
   [[nodiscard]] Result<void> change_services(const service::Changes& changes) override;
+  [[nodiscard]] Result<void> set_self(const Self& self) override;
+  [[nodiscard]] Result<ConnectionPlace> list_connections(
+      std::uint32_t place, const std::function<void(const ConnectionEntry&)>& each) override;
+  [[nodiscard]] Result<FlushStep> flush_connections(std::uint32_t place, const ConnectionFilter& filter) override;
+  [[nodiscard]] Result<SweepStep> sweep_connections() override;
+  [[nodiscard]] Result<ConnectionCounts> connection_counts() const override;
   [[nodiscard]] Result<void> deny(const std::vector<Cidr>& prefixes) override;
   [[nodiscard]] Result<void> undeny(const std::vector<Cidr>& prefixes) override;
   [[nodiscard]] Result<std::vector<DeniedPrefix>> denied() override;
@@ -93,8 +100,9 @@ class KernelDatapath : public Datapath {
   Prefilter prefilter_;
   EndpointMap endpoints_;
   RemoteMap remotes_;
-  std::optional<ServiceMap> services_;  // none: not asked for
-  std::string cgroup_;                  // whose sockets, as configured
+  std::optional<ServiceMap> services_;        // none: not asked for
+  std::optional<ConnectionMap> connections_;  // the same
+  std::string cgroup_;                        // whose sockets, as configured
   Epoch epoch_;
   LinkGuard guard_;
   Events events_;

@@ -97,6 +97,9 @@ Result<void> KernelDatapath::open_services(const config::Services& options) {
   auto services = ServiceMap::open(core_->maps);
   if (!services) return tl::make_unexpected(services.error());
   services_ = std::move(*services);
+  auto connections = ConnectionMap::open(core_->maps);
+  if (!connections) return tl::make_unexpected(connections.error());
+  connections_ = std::move(*connections);
   return {};
 }
 

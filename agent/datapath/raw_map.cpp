@@ -44,6 +44,12 @@ Result<bool> RawMap::erase(const void* key) const {
   return failure(errno, "erase from");
 }
 
+Result<bool> RawMap::take(const void* key, void* value) const {
+  if (bpf_map_lookup_and_delete_elem(handle_.fd, key, value) == 0) return true;
+  if (errno == ENOENT) return false;
+  return failure(errno, "take from");
+}
+
 bool RawMap::empty() const {
   std::vector<std::byte> key(handle_.info.key_size);
   return bpf_map_get_next_key(handle_.fd, nullptr, key.data()) != 0;
@@ -85,6 +91,27 @@ Result<RawMap::Dump> RawMap::dump() const {
   dump.keys.resize(dump.count * info.key_size);
   dump.values.resize(dump.count * info.value_size);
   return dump;
+}
+
+// The kernel goes by whole buckets, and `place` is the number of one.
+Result<RawMap::Piece> RawMap::piece(std::uint32_t place, std::uint32_t most) const {
+  const auto& info = handle_.info;
+  Piece piece;
+  for (std::uint32_t room = most;; room *= 2) {
+    piece.keys.resize(std::size_t{room} * info.key_size);
+    piece.values.resize(std::size_t{room} * info.value_size);
+    std::uint32_t from = place;
+    std::uint32_t next = 0;
+    std::uint32_t count = room;
+    const int status =
+        bpf_map_lookup_batch(handle_.fd, &from, &next, piece.keys.data(), piece.values.data(), &count, nullptr);
+    const int problem = status == 0 ? 0 : errno;
+    if (problem == ENOSPC) continue;  // a bucket holds more
+    if (problem != 0 && problem != ENOENT) return failure(problem, "read");
+    piece.count = count;
+    if (problem == 0) piece.next = next;
+    return piece;
+  }
 }
 
 }  // namespace netkite::datapath

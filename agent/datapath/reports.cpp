@@ -46,14 +46,16 @@ Result<std::vector<DropCount>> report_drops(const MapStore& maps) {
   return counts;
 }
 
-Result<std::vector<MapReport>> report_maps(const MapStore& maps) {
+Result<std::vector<MapReport>> report_maps(const MapStore& maps, const std::map<std::string, std::uint64_t>& counted) {
   std::vector<MapReport> reports;
   for (const auto& map : maps.all()) {
     MapReport report{.name = map.info.name, .type = {}, .max_entries = map.info.max_entries, .bytes = 0, .entries = {}};
     const char* type = libbpf_bpf_map_type_str(static_cast<bpf_map_type>(map.info.type));
     report.type = type == nullptr ? std::to_string(map.info.type) : type;
     report.bytes = charged_bytes(map.fd);
-    if (counts_entries(map.info.type)) {
+    if (const auto known = counted.find(report.name); known != counted.end()) {
+      report.entries = known->second;
+    } else if (counts_entries(map.info.type)) {
       auto dump = RawMap(map).dump();
       if (!dump) return tl::make_unexpected(dump.error());
       report.entries = dump->count;

@@ -2,7 +2,10 @@
 // What is there, read from the kernel: counters, map sizes, programs on devices. Room-internal.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "agent/datapath/datapath.hpp"
@@ -12,7 +15,9 @@
 namespace netkite::datapath {
 
 [[nodiscard]] Result<std::vector<DropCount>> report_drops(const MapStore& maps);
-[[nodiscard]] Result<std::vector<MapReport>> report_maps(const MapStore& maps);
+// `counted`: the entries of maps, by name, that somebody has counted already, because it takes too long.
+[[nodiscard]] Result<std::vector<MapReport>> report_maps(const MapStore& maps,
+                                                         const std::map<std::string, std::uint64_t>& counted);
 
 // The programs on one hook of one device, in the order in which they run; none when the device has no such hook.
 struct ReportPlace {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <iterator>
 
 #include "agent/datapath/abi.hpp"
@@ -14,32 +13,16 @@
 namespace netkite::datapath {
 namespace {
 
-constexpr std::array<std::uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};  // ::ffff:0:0/96
-
-void write_address(std::uint32_t (&words)[4], const Ip& address) {
-  auto* bytes = reinterpret_cast<std::byte*>(words);
-  if (address.family() == Family::v4) {
-    std::memcpy(bytes, kMapped.data(), kMapped.size());
-    bytes += kMapped.size();
-  }
-  std::memcpy(bytes, address.bytes().data(), address.bytes().size());
-}
-
-Ip read_address(const std::uint32_t (&words)[4]) {
-  const bool mapped = std::memcmp(words, kMapped.data(), kMapped.size()) == 0;
-  return mapped ? ip_of(Family::v4, &words[3]) : ip_of(Family::v6, words);
-}
-
 nk_service_address key_of(const service::Frontend& frontend) {
   nk_service_address key{};
-  write_address(key.address, frontend.address);
+  write_mapped(key.address, frontend.address);
   key.port = htons(frontend.port);
   key.protocol = static_cast<std::uint8_t>(frontend.protocol);
   return key;
 }
 
 service::Frontend frontend_of(const nk_service_address& key) {
-  return {.address = read_address(key.address),
+  return {.address = read_mapped(key.address),
           .port = ntohs(key.port),
           .protocol = static_cast<kube::Protocol>(key.protocol)};
 }
@@ -73,12 +56,12 @@ nk_range prefix_of(const service::Range& range) {
   nk_range key{};
   key.length = kSetBits + range.clients.length() + (range.clients.family() == Family::v4 ? kMappedBits : 0);
   key.set = htonl(range.set);
-  write_address(key.address, range.clients.address());
+  write_mapped(key.address, range.clients.address());
   return key;
 }
 
 service::Range range_of(const nk_range& key) {
-  const auto address = read_address(key.address);
+  const auto address = read_mapped(key.address);
   const auto before = kSetBits + (address.is_v4() ? kMappedBits : 0);
   const auto length = key.length - std::min(key.length, before);
   return {.set = ntohl(key.set), .clients = Cidr::of(address, length).value_or(Cidr())};
@@ -95,7 +78,7 @@ nk_maglev places_of(const std::vector<std::uint32_t>& backends) {
 
 nk_backend value_of(const service::Backend& backend) {
   nk_backend value{};
-  write_address(value.address, backend.address);
+  write_mapped(value.address, backend.address);
   value.port = htons(backend.port);
   value.set = backend.set;
   return value;
@@ -176,7 +159,7 @@ Result<service::Table> ServiceMap::read() const {
   }
   for (const auto& [key, value] : *backends) {
     table.backends.emplace_back(
-        key, service::Backend{.set = value.set, .address = read_address(value.address), .port = ntohs(value.port)});
+        key, service::Backend{.set = value.set, .address = read_mapped(value.address), .port = ntohs(value.port)});
   }
   if (auto done = read_outside(table); !done) return tl::make_unexpected(done.error());
   return table;

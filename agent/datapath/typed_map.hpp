@@ -27,6 +27,8 @@ class RawMap {
   // False: the key is there, and keeps its value. (LPM tries of kernels before 6.6.66 and 6.12.5 overwrite it.)
   [[nodiscard]] Result<bool> insert(const void* key, const void* value) const;
   [[nodiscard]] Result<bool> erase(const void* key) const;  // false: no such key
+  // Erases and gives what was there, in one.
+  [[nodiscard]] Result<bool> take(const void* key, void* value) const;
   [[nodiscard]] bool empty() const;
 
   [[nodiscard]] Result<void> update_batch(const void* keys, const void* values, std::uint32_t count) const;
@@ -37,6 +39,11 @@ class RawMap {
     std::size_t count = 0;
   };
   [[nodiscard]] Result<Dump> dump() const;
+  // Hash maps: about `most` entries from `place` on, which is 0 at first. Entries that stay come exactly once.
+  struct Piece : Dump {
+    std::optional<std::uint32_t> next;  // the place to go on from; none: that was all
+  };
+  [[nodiscard]] Result<Piece> piece(std::uint32_t place, std::uint32_t most) const;
 
  private:
   [[nodiscard]] tl::unexpected<Error> failure(int os_error, std::string_view action) const;
@@ -67,6 +74,10 @@ class TypedMap : public RawMap {
   [[nodiscard]] Result<void> update(const Key& key, const Value& value) const { return RawMap::update(&key, &value); }
   [[nodiscard]] Result<bool> insert(const Key& key, const Value& value) const { return RawMap::insert(&key, &value); }
   [[nodiscard]] Result<bool> erase(const Key& key) const { return RawMap::erase(&key); }
+  [[nodiscard]] Result<std::optional<Value>> take(const Key& key) const {
+    Value value{};
+    return RawMap::take(&key, &value).map([&](bool found) { return found ? std::optional(value) : std::nullopt; });
+  }
 
   // As many values as keys, in their order.
   [[nodiscard]] Result<void> update_all(std::span<const Key> keys, std::span<const Value> values) const {
@@ -76,13 +87,13 @@ class TypedMap : public RawMap {
     return erase_batch(keys.data(), static_cast<std::uint32_t>(keys.size()));
   }
 
-  [[nodiscard]] Result<std::vector<Entry>> entries() const {
-    auto raw = dump();
-    if (!raw) return tl::make_unexpected(raw.error());
-    std::vector<Entry> entries(raw->count);
-    for (std::size_t i = 0; i < raw->count; ++i) {
-      std::memcpy(&entries[i].first, raw->keys.data() + i * sizeof(Key), sizeof(Key));
-      std::memcpy(&entries[i].second, raw->values.data() + i * sizeof(Value), sizeof(Value));
+  [[nodiscard]] Result<std::vector<Entry>> entries() const { return dump().map(entries_of); }
+  // A piece's or a dump's.
+  [[nodiscard]] static std::vector<Entry> entries_of(const Dump& raw) {
+    std::vector<Entry> entries(raw.count);
+    for (std::size_t i = 0; i < raw.count; ++i) {
+      std::memcpy(&entries[i].first, raw.keys.data() + i * sizeof(Key), sizeof(Key));
+      std::memcpy(&entries[i].second, raw.values.data() + i * sizeof(Value), sizeof(Value));
     }
     return entries;
   }

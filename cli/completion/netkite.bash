@@ -6,7 +6,7 @@ _netkite() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      -s|-o|-f|-n|-t|-c|--socket|--output|--file|--count|--timeout|--config|--bpffs|--cni-config-dir|--cni-plugin-dir) ((i++)) ;;
+      -s|-o|-f|-n|-t|-c|-l|-a|-p|--socket|--output|--file|--count|--timeout|--limit|--address|--port|--protocol|--config|--bpffs|--cni-config-dir|--cni-plugin-dir) ((i++)) ;;
       -*) ;;
       *) command="${command:+$command }$word" ;;
     esac
@@ -16,12 +16,16 @@ _netkite() {
     -o|--output) mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$current"); return ;;
     -s|--socket|-f|--file|-c|--config) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --bpffs|--cni-config-dir|--cni-plugin-dir) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-    -n|--count|-t|--timeout) return ;;
+    --protocol) mapfile -t COMPREPLY < <(compgen -W 'tcp udp icmp icmpv6' -- "$current"); return ;;
+    -n|--count|-t|--timeout|-l|--limit|-a|--address|-p|--port) return ;;
   esac
   local words='--socket --output --help'
   case $command in
-    '') words+=' --version status endpoints services drops monitor prefilter check version completion' ;;
+    '') words+=' --version status endpoints services drops monitor nat conntrack prefilter check version completion' ;;
     monitor) words+=' --count --timeout' ;;
+    nat|'conntrack list') words+=' --limit' ;;
+    conntrack) words='list flush' ;;
+    'conntrack flush') words+=' --address --port --protocol' ;;
     prefilter) words='add del list' ;;
     'prefilter add'*|'prefilter del'*) words+=' --file' ;;
     check) words+=' --config --bpffs --cni-config-dir --cni-plugin-dir' ;;

@@ -65,7 +65,6 @@ talk() {
 names() { sed 's/ .*//' | sort -u | paste -sd ' '; }
 serving() { [ "$(talk tcp "$(lab_ip a 4)" 30080 30 | names)" = "$1" ] && [ "$(talk connected "$(lab_ip a 6)" 30053 30 | names)" = "$1" ]; }
 in_force() { until_true 5 serving "$1" || fail "expected answers of '$1', got: $(talk tcp "$(lab_ip a 4)" 30080 10 | names) $(ctl a status | jq -c .problems)"; }
-bpftool map update pinned "$lab/bpf/a/maps/nk_self_v1" key 0 0 0 0 value hex 00 00 00 00 00 00 00 00 00 00 ff ff c0 00 02 01 20 01 0d b8 00 00 00 00 00 00 00 00 00 00 00 01 48 ee ff ff 00 00 00 00
 service
 slices a1 b1
 in_force "a1 b1"

@@ -70,6 +70,31 @@ class FakeDatapath final : public datapath::Datapath {
     last_changes = changes;
     return journal_.note("write services");
   }
+  Result<void> set_self(const datapath::Self& given) override {
+    self = given;
+    return journal_.note("self");
+  }
+  // A page has two.
+  Result<datapath::ConnectionPlace> list_connections(
+      std::uint32_t place, const std::function<void(const datapath::ConnectionEntry&)>& each) override {
+    if (auto noted = journal_.note("list"); !noted) return tl::make_unexpected(noted.error());
+    const auto end = std::min<std::size_t>(place + 2, connection_list.size());
+    for (std::size_t i = place; i < end; ++i) each(connection_list[i]);
+    return end < connection_list.size() ? datapath::ConnectionPlace(end) : std::nullopt;
+  }
+  Result<FlushStep> flush_connections(std::uint32_t place, const datapath::ConnectionFilter& filter) override {
+    last_filter = filter;
+    if (auto noted = journal_.note("flush", std::to_string(place)); !noted) return tl::make_unexpected(noted.error());
+    return FlushStep{.removed = 1, .next = place == 0 ? datapath::ConnectionPlace(9) : std::nullopt};
+  }
+  Result<SweepStep> sweep_connections() override {
+    if (auto noted = journal_.note("sweep"); !noted) return tl::make_unexpected(noted.error());
+    return sweep_step;
+  }
+  [[nodiscard]] Result<datapath::ConnectionCounts> connection_counts() const override {
+    if (journal_.failing.contains("counts")) return fail(Code::not_found, "no services");
+    return connection_count;
+  }
   Result<void> deny(const std::vector<Cidr>& prefixes) override {
     for (const auto& prefix : prefixes) denied_list.push_back({.prefix = prefix});
     return journal_.note("deny");
@@ -115,6 +140,11 @@ class FakeDatapath final : public datapath::Datapath {
   std::vector<datapath::ProgramReport> program_list;
   service::Table service_table;
   service::Changes last_changes;
+  datapath::Self self;
+  std::vector<datapath::ConnectionEntry> connection_list;
+  datapath::ConnectionFilter last_filter;
+  SweepStep sweep_step{.round_over = true};
+  datapath::ConnectionCounts connection_count;
   int events_per_drain = 1;
 
  private:

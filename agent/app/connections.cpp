@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/app/connections.hpp"
+
+#include <algorithm>
+
+namespace netkite::app {
+namespace {
+
+using Duration = std::chrono::steady_clock::duration;
+
+// However large the table, the agent has its time between two steps.
+constexpr auto kShortestPause = std::chrono::milliseconds(2);
+// A table that is nearly full is looked at so many times as fast, and without rests.
+constexpr int kHurry = 4;
+
+}  // namespace
+
+Connections::Connections(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath,
+                         std::chrono::milliseconds round)
+    : timer_(context), round_(round), datapath_(datapath) {
+  self_.first_port = static_cast<std::uint16_t>(options.services.first_port);
+  self_.last_port = static_cast<std::uint16_t>(options.services.last_port);
+  // What a former run has left is old already.
+  wait({});
+}
+
+void Connections::set_own_node(const kube::Node& node) {
+  self_.addresses = node.addresses;
+  write_self();
+}
+
+void Connections::write_self() {
+  const auto written = datapath_.set_self(self_);
+  self_due_ = !written;
+  self_trouble_ = written ? std::string() : "services: " + written.error().message;
+}
+
+void Connections::wait(Duration time) {
+  timer_.expires_after(time);
+  timer_.async_wait([this](const boost::system::error_code& cancelled) {
+    if (!cancelled && !stopped_) step();
+  });
+}
+
+void Connections::step() {
+  const auto step = datapath_.sweep_connections();
+  sweep_trouble_ = step ? std::string() : "services: connections: " + step.error().message;
+  wait(step ? pause_after(*step) : round_);
+  if (step && !step->round_over) return;
+  begin_ = timer_.expiry();
+  if (self_due_) write_self();
+}
+
+// Steps are as far apart as a full table needs it to be done in time; one that is not is done early, and rests.
+Duration Connections::pause_after(const datapath::Datapath::SweepStep& step) const {
+  const auto usual = Duration(round_) / std::max(step.steps, 1U);
+  const auto pause = std::max<Duration>(step.hurry ? usual / kHurry : usual, kShortestPause);
+  if (!step.round_over || step.hurry) return pause;
+  return std::max<Duration>(begin_ + round_ - std::chrono::steady_clock::now(), pause);
+}
+
+void Connections::stop() {
+  stopped_ = true;
+  timer_.cancel();
+}
+
+std::vector<std::string> Connections::problems() const {
+  std::vector<std::string> lines;
+  for (const auto& trouble : {self_trouble_, sweep_trouble_}) {
+    if (!trouble.empty()) lines.push_back(trouble);
+  }
+  return lines;
+}
+
+}  // namespace netkite::app

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/app/connections.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "agent/endpoint/tests/fakes.hpp"
+
+namespace netkite::app {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class ConnectionsTest : public ::testing::Test {
+ protected:
+  // Rounds that are so long that a second one is none of the test's.
+  void begin(milliseconds round = milliseconds(60'000)) { connections_.emplace(context_, options_, datapath_, round); }
+  // Until it sleeps, or so many steps have been made.
+  void run_steps(int count) {
+    context_.restart();
+    while (journal_.count("sweep") < count && context_.run_one() > 0) {
+    }
+  }
+
+  boost::asio::io_context context_;
+  config::Options options_;
+  endpoint::testing::Journal journal_;
+  endpoint::testing::FakeDatapath datapath_{journal_};
+  std::optional<Connections> connections_;
+};
+
+TEST_F(ConnectionsTest, SaysWhoTheNodeIs) {
+  options_.services.first_port = 61000;
+  options_.services.last_port = 62000;
+  begin();
+  kube::Node node;
+  node.addresses = {Ip::parse("192.0.2.1").value(), Ip::parse("2001:db8::1").value()};
+  connections_->set_own_node(node);
+  EXPECT_EQ(datapath_.self, (datapath::Self{.addresses = node.addresses, .first_port = 61000, .last_port = 62000}));
+}
+
+TEST_F(ConnectionsTest, WhatTheKernelRefusesIsSaidAndRepeated) {
+  journal_.failing = {"self", "sweep"};
+  begin(milliseconds(2));
+  connections_->set_own_node({});
+  run_steps(1);
+  EXPECT_THAT(connections_->problems(),
+              ElementsAre("services: self was told to fail", "services: connections: sweep was told to fail"));
+  journal_.failing.clear();
+  run_steps(3);
+  EXPECT_THAT(connections_->problems(), IsEmpty());
+}
+
+TEST_F(ConnectionsTest, ARoundIsDoneInStepsAndThenRests) {
+  datapath_.sweep_step = {.round_over = false, .hurry = false, .steps = 30'000};  // 2 ms each
+  begin();
+  run_steps(3);
+  EXPECT_EQ(journal_.count("sweep"), 3);
+  datapath_.sweep_step.round_over = true;
+  run_steps(4);
+  context_.restart();
+  context_.run_for(milliseconds(20));
+  EXPECT_EQ(journal_.count("sweep"), 4);
+}
+
+TEST_F(ConnectionsTest, ATableThatIsNearlyFullGetsNoRest) {
+  datapath_.sweep_step = {.round_over = true, .hurry = true, .steps = 30'000};
+  begin();
+  run_steps(5);
+  EXPECT_EQ(journal_.count("sweep"), 5);
+}
+
+TEST_F(ConnectionsTest, EndsWhenItIsTold) {
+  begin(milliseconds(2));
+  run_steps(2);
+  connections_->stop();
+  context_.restart();
+  context_.run();  // or it would not come back
+  EXPECT_EQ(journal_.count("sweep"), 2);
+}
+
+}  // namespace
+}  // namespace netkite::app

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of translated connections, and what the node is to others. A look at the whole table takes as long as there
+// are connections, so that everything here goes in steps. Room-internal.
+#pragma once
+
+#include <array>
+#include <functional>
+
+#include "agent/datapath/connection_age.hpp"
+#include "agent/datapath/datapath.hpp"
+#include "agent/datapath/typed_map.hpp"
+#include "bpf/abi/connection.h"
+
+namespace netkite::datapath {
+
+class ConnectionMap {
+ public:
+  [[nodiscard]] static Result<ConnectionMap> open(const MapStore& store);
+
+  [[nodiscard]] Result<void> set_self(const Self& self) const;
+  // `now_ns`: CLOCK_MONOTONIC.
+  [[nodiscard]] Result<ConnectionPlace> list(std::uint32_t place, std::uint64_t now_ns,
+                                             const std::function<void(const ConnectionEntry&)>& each) const;
+  [[nodiscard]] Result<Datapath::FlushStep> flush(std::uint32_t place, const ConnectionFilter& filter) const;
+  [[nodiscard]] Result<Datapath::SweepStep> sweep(std::uint64_t now_ns);
+  [[nodiscard]] ConnectionCounts counts() const;
+
+  using Table = TypedMap<nk_tuple, nk_connection>;
+  [[nodiscard]] Result<ConnectionPair> pair_of(const Table::Entry& entry) const;
+  // Both directions, unless a packet has come since the pair was looked at.
+  enum class Fate : std::uint8_t { stays, expired, gone };  // gone: with its other direction, or by itself
+  [[nodiscard]] Result<Fate> take(const ConnectionPair& pair) const;
+
+ private:
+  static constexpr std::size_t kKinds = 8;
+  struct Tally {
+    std::uint64_t entries = 0;
+    std::array<std::uint64_t, kKinds> kinds{};  // connections
+  };
+
+  [[nodiscard]] static std::vector<Table::Entry> directions_of(const ConnectionPair& pair);
+  [[nodiscard]] Result<Fate> judge(const Table::Entry& entry, std::uint64_t now_ns) const;
+  void count(const Table::Entry& entry);
+  [[nodiscard]] Pressure pressure() const;
+
+  Table table_;
+  TypedMap<std::uint32_t, nk_self> self_;
+  std::uint32_t place_ = 0;  // where the sweep goes on
+  Tally found_, finding_;    // by the last whole round, and by this one so far
+  std::uint64_t expired_ = 0;
+};
+
+}  // namespace netkite::datapath

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Datapath's connections: only there where services are asked for.
+#include <chrono>
+
+#include "agent/datapath/kernel_datapath.hpp"
+
+namespace netkite::datapath {
+namespace {
+
+auto no_connections() { return fail(Code::not_found, "services.enabled is false: no connections are translated"); }
+
+// CLOCK_MONOTONIC, as the programs read it.
+std::uint64_t monotonic_ns() {
+  const std::chrono::nanoseconds time = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(time.count());
+}
+
+}  // namespace
+
+Result<void> KernelDatapath::set_self(const Self& self) {
+  if (!connections_) return no_connections();
+  return connections_->set_self(self);
+}
+
+Result<ConnectionPlace> KernelDatapath::list_connections(std::uint32_t place,
+                                                         const std::function<void(const ConnectionEntry&)>& each) {
+  if (!connections_) return no_connections();
+  return connections_->list(place, monotonic_ns(), each);
+}
+
+Result<Datapath::FlushStep> KernelDatapath::flush_connections(std::uint32_t place, const ConnectionFilter& filter) {
+  if (!connections_) return no_connections();
+  return connections_->flush(place, filter);
+}
+
+Result<Datapath::SweepStep> KernelDatapath::sweep_connections() {
+  if (!connections_) return no_connections();
+  return connections_->sweep(monotonic_ns());
+}
+
+Result<ConnectionCounts> KernelDatapath::connection_counts() const {
+  if (!connections_) return no_connections();
+  return connections_->counts();
+}
+
+}  // namespace netkite::datapath

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/datapath/connection_age.hpp"
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+
+#include <string>
+#include <vector>
+
+namespace netkite::datapath {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::uint64_t kNow = 100'000 * kSecond;
+constexpr std::uint8_t kSyn = NK_CT_SYN;
+constexpr std::uint8_t kAck = NK_CT_ACK;
+constexpr std::uint8_t kOpen = NK_CT_SYN | NK_CT_ACK;
+constexpr std::uint8_t kFin = NK_CT_SYN | NK_CT_ACK | NK_CT_FIN;
+constexpr std::uint8_t kRst = NK_CT_RST;
+
+nk_connection direction(bool reply, std::uint8_t seen, std::uint64_t silent_s) {
+  nk_connection value{};
+  value.reply = reply ? 1 : 0;
+  value.seen = seen;
+  value.time_ns = kNow - silent_s * kSecond;
+  return value;
+}
+
+struct Both {
+  std::uint8_t protocol = IPPROTO_TCP;
+  std::uint8_t there = 0, back = 0;                 // seen
+  std::uint64_t there_silent = 0, back_silent = 0;  // seconds
+};
+
+// Looked at from either end.
+std::vector<ConnectionPair> pairs(const Both& both) {
+  const auto there = direction(false, both.there, both.there_silent);
+  const auto back = direction(true, both.back, both.back_silent);
+  ConnectionPair first{.key = {}, .entry = there, .other = back};
+  ConnectionPair second{.key = {}, .entry = back, .other = there};
+  first.key.protocol = second.key.protocol = both.protocol;
+  return {first, second};
+}
+
+struct Case {
+  std::string name;
+  Both both;
+  ConnectionState state = ConnectionState::half;
+  std::uint64_t usual = 0, high = 0, highest = 0;  // seconds that it may be silent
+};
+
+class ConnectionAge : public testing::TestWithParam<Case> {};
+
+TEST_P(ConnectionAge, IsBoundedByItsState) {
+  const auto& each = GetParam();
+  const std::vector<std::pair<Pressure, std::uint64_t>> limits = {
+      {Pressure::none, each.usual}, {Pressure::high, each.high}, {Pressure::highest, each.highest}};
+  for (const auto& [pressure, limit] : limits) {
+    auto both = each.both;
+    both.there_silent = both.back_silent = limit - 1;
+    for (const auto& pair : pairs(both)) {
+      EXPECT_EQ(state_of(pair), each.state);
+      EXPECT_FALSE(is_old(pair, kNow, pressure)) << "at " << limit - 1 << " s";
+    }
+    both.there_silent = both.back_silent = limit + 1;
+    for (const auto& pair : pairs(both)) EXPECT_TRUE(is_old(pair, kNow, pressure)) << "at " << limit + 1 << " s";
+    EXPECT_LE(least_limit(pressure), limit_of(each.state, each.both.protocol, pressure));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    States, ConnectionAge,
+    testing::Values(
+        Case{"syn", {.there = kSyn}, ConnectionState::opening, 30, 7, 2},
+        // A backend answers whatever address a flood has invented.
+        Case{"syn_and_answer", {.there = kSyn, .back = kOpen}, ConnectionState::opening, 30, 7, 2},
+        Case{"established", {.there = kOpen, .back = kOpen}, ConnectionState::established, 8000, 8000, 8000},
+        Case{"one_has_finished", {.there = kFin, .back = kOpen}, ConnectionState::half_closed, 3600, 3600, 3600},
+        Case{"both_have_finished", {.there = kFin, .back = kFin}, ConnectionState::closed, 10, 2, 2},
+        Case{"broken_off", {.there = kOpen, .back = kRst}, ConnectionState::closed, 10, 2, 2},
+        Case{"refused", {.there = kSyn, .back = kRst | kAck}, ConnectionState::closed, 10, 2, 2},
+        Case{"udp", {.protocol = IPPROTO_UDP, .there = kSyn}, ConnectionState::unanswered, 30, 7, 2},
+        Case{"udp_both_ways",
+             {.protocol = IPPROTO_UDP, .there = kSyn, .back = kSyn},
+             ConnectionState::answered,
+             120,
+             30,
+             30},
+        Case{"echo", {.protocol = IPPROTO_ICMP, .there = kSyn}, ConnectionState::unanswered, 30, 7, 2},
+        Case{"echo_answered",
+             {.protocol = IPPROTO_ICMPV6, .there = kSyn, .back = kSyn},
+             ConnectionState::answered,
+             30,
+             7,
+             7}),
+    [](const testing::TestParamInfo<Case>& each) { return each.param.name; });
+
+TEST(ConnectionSilence, IsThatOfTheDirectionWhichSpokeLast) {
+  for (const auto& pair : pairs({.there = kOpen, .back = kOpen, .there_silent = 9000, .back_silent = 1})) {
+    EXPECT_EQ(silence_of(pair, kNow), seconds(1));
+    EXPECT_FALSE(is_old(pair, kNow, Pressure::highest));
+  }
+}
+
+TEST(ConnectionSilence, OfARepeatedAnswerToNobodyIsTheBeginners) {
+  for (const auto& pair : pairs({.there = kSyn, .back = kOpen, .there_silent = 31, .back_silent = 1})) {
+    EXPECT_TRUE(is_old(pair, kNow, Pressure::none));
+  }
+}
+
+TEST(ConnectionSilence, OfWhatWasWrittenSinceIsNone) {
+  nk_connection later{};
+  later.time_ns = kNow + kSecond;
+  EXPECT_EQ(silence_of(later, kNow), seconds(0));
+}
+
+TEST(ConnectionHalf, GoesAfterSecondsButNotBetweenTwoInserts) {
+  for (const bool reply : {false, true}) {
+    ConnectionPair pair{.key = {}, .entry = direction(reply, kOpen, 0), .other = {}};
+    pair.key.protocol = IPPROTO_TCP;
+    EXPECT_EQ(state_of(pair), ConnectionState::half);
+    EXPECT_FALSE(is_old(pair, kNow, Pressure::highest));
+    pair.entry = direction(reply, kOpen, 4);
+    EXPECT_FALSE(is_old(pair, kNow, Pressure::none));
+    EXPECT_TRUE(is_old(pair, kNow, Pressure::highest));
+    pair.entry = direction(reply, kOpen, 5);
+    EXPECT_TRUE(is_old(pair, kNow, Pressure::none));
+  }
+}
+
+TEST(ConnectionPressure, BeginsAtThreeQuarters) {
+  EXPECT_EQ(pressure_of(0, 64), Pressure::none);
+  EXPECT_EQ(pressure_of(48, 64), Pressure::none);
+  EXPECT_EQ(pressure_of(49, 64), Pressure::high);
+  EXPECT_EQ(pressure_of(60, 64), Pressure::high);
+  EXPECT_EQ(pressure_of(61, 64), Pressure::highest);
+  EXPECT_EQ(pressure_of(70, 64), Pressure::highest);
+}
+
+}  // namespace
+}  // namespace netkite::datapath
