@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// What from_netdev and from_pod should do on the node of service_node.hpp, said once more in plain C++: from the
+// documents, without a look at speed, and without the kernel. The same packets in the same order give the same verdicts
+// and bytes.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "bpf/tests/packet.hpp"
+
+namespace netkite::bpf_tests::reference {
+
+// An address in 16 bytes, IPv4 as ::ffff:a.b.c.d.
+using Address = std::array<std::uint8_t, 16>;
+[[nodiscard]] Address parse(const std::string& text);
+[[nodiscard]] bool is_v4(const Address& address);
+
+struct Tuple {
+  Address from{}, to{};
+  std::uint16_t from_port = 0, to_port = 0;
+  std::uint8_t protocol = 0;
+  auto operator<=>(const Tuple&) const = default;
+  [[nodiscard]] Tuple reversed() const { return {to, from, to_port, from_port, protocol}; }
+};
+
+struct Answer {
+  int verdict = 0;
+  Bytes frame;
+  std::uint32_t reason = 0;  // counted, 0: nothing
+};
+
+struct Connection {
+  Tuple to;
+  bool reply = false;
+  std::uint8_t seen = 0;
+};
+
+// What of a packet the tables are asked by.
+struct Packet {
+  Tuple tuple;
+  std::size_t at = 0;      // the transport's header; 0: none
+  std::size_t quoted = 0;  // ICMP errors: the IP header inside
+  std::uint32_t id = 0;
+  std::uint8_t flags = 0, hops = 0;
+  bool first_piece = false, later_piece = false;
+};
+
+class Node {
+ public:
+  [[nodiscard]] Answer from_netdev(const Bytes& frame);
+  [[nodiscard]] Answer from_pod(const Bytes& frame);
+  void forget() { connections_.clear(), pieces_.clear(); }
+  [[nodiscard]] const std::map<Tuple, Connection>& connections() const { return connections_; }
+
+ private:
+  enum class Hook : std::uint8_t { netdev, pod };
+  [[nodiscard]] std::optional<Packet> parse_packet(const Bytes& frame);
+  [[nodiscard]] std::optional<Packet> with_ports(const Bytes& frame, Packet packet) const;
+  [[nodiscard]] std::optional<Packet> with_remembered_ports(Packet packet) const;
+  // Nothing: untouched.
+  [[nodiscard]] std::optional<Answer> serve(const Bytes& frame, Hook hook);
+  [[nodiscard]] std::uint32_t admit(const Packet& packet);  // a drop reason, 0, or kNoEntrance
+  [[nodiscard]] std::uint32_t open(const Packet& packet, Connection forward, bool translate);
+  [[nodiscard]] std::uint32_t claim_port(const Packet& packet, Connection& forward, const Connection& reply);
+  [[nodiscard]] bool begins_anew(const Packet& packet, const Connection& connection);
+  [[nodiscard]] Answer follow(const Bytes& frame, const Packet& packet, Connection& connection, Hook hook);
+
+  std::map<Tuple, Connection> connections_;
+  std::map<std::pair<Tuple, std::uint32_t>, std::pair<std::uint16_t, std::uint16_t>> pieces_;  // tuples without ports
+};
+
+// Packets, without a state: reference_packet.cpp.
+[[nodiscard]] std::uint32_t get(const Bytes& bytes, std::size_t at, std::size_t count);
+[[nodiscard]] Bytes translated(Bytes frame, const Packet& packet, const Tuple& to);
+[[nodiscard]] Bytes translated_error(Bytes frame, const Packet& packet, const Tuple& to);
+[[nodiscard]] Bytes reset(Bytes frame, const Packet& packet);
+[[nodiscard]] Bytes icmp_error(const Bytes& frame, const Packet& packet, std::uint8_t type, std::uint8_t code,
+                               std::uint32_t more);
+[[nodiscard]] Bytes one_hop_less(Bytes frame);
+[[nodiscard]] Bytes with_macs(Bytes frame, const Address& pod);  // those that a pod's device wants
+
+// Who is who on that node.
+enum class Who : std::uint8_t { pod, remote, outside };
+[[nodiscard]] Who who(const Address& address);
+[[nodiscard]] bool takes_stack(const Address& pod);
+[[nodiscard]] bool owns(const Address& pod);  // the device that a test run's packet is seen on
+
+}  // namespace netkite::bpf_tests::reference

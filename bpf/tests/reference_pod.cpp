@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a pod may not say, and where the rest goes.
+#include "bpf/tests/node.hpp"
+#include "bpf/tests/reference.hpp"
+
+namespace netkite::bpf_tests::reference {
+namespace {
+
+// A drop reason, or 0. RFC 791 options, one after the other.
+std::uint32_t options_of(const Bytes& frame, std::size_t end) {
+  for (std::size_t at = kEthBytes + kIpv4Bytes; at < end;) {
+    if (at >= frame.size()) return NK_DROP_MALFORMED;
+    const auto type = frame[at];
+    if (type == 0) return 0;
+    if (type == 131 || type == 137) return NK_DROP_SOURCE_ROUTE;
+    if (type == 1) {
+      ++at;
+      continue;
+    }
+    if (at + 1 >= frame.size() || frame[at + 1] < 2 || at + frame[at + 1] > end) return NK_DROP_MALFORMED;
+    at += frame[at + 1];
+  }
+  return 0;
+}
+
+std::uint32_t content4(const Bytes& frame) {
+  const auto first = frame[kEthBytes];
+  if (first >> 4 != 4 || (first & 0xf) < 5) return NK_DROP_MALFORMED;
+  const auto end = kEthBytes + (first & 0xfU) * 4;
+  if (const auto reason = options_of(frame, end); reason != 0) return reason;
+  if (frame[kEthBytes + 9] != kIcmp || (get(frame, kEthBytes + 6, 2) & 0x1fff) != 0) return 0;
+  if (end >= frame.size()) return NK_DROP_MALFORMED;
+  return frame[end] == 5 ? NK_DROP_REDIRECT : 0;
+}
+
+std::size_t length_of(std::uint8_t next, std::uint8_t length) {
+  if (next == kFragment) return 8;
+  return next == kAuth ? (length + 2U) * 4 : (length + 1U) * 8;
+}
+
+std::uint32_t content6(const Bytes& frame) {
+  auto next = frame[kEthBytes + 6];
+  std::size_t at = kEthBytes + kIpv6Bytes;
+  for (int i = 0; i < 8; ++i) {
+    if (next == kIcmp6) {
+      if (at >= frame.size()) return NK_DROP_MALFORMED;
+      if (frame[at] == 134) return NK_DROP_ROUTER_ADVERTISEMENT;
+      return frame[at] == 137 ? NK_DROP_REDIRECT : 0;
+    }
+    if (next != kHopByHop && next != kRouting && next != kFragment && next != kAuth && next != kDestination) return 0;
+    if (at + 4 > frame.size()) return NK_DROP_MALFORMED;
+    if (next == kRouting && frame[at + 2] == 0) return NK_DROP_SOURCE_ROUTE;
+    if (next == kFragment && (get(frame, at + 2, 2) & 0xfff8) != 0) return 0;
+    const auto bytes = length_of(next, frame[at + 1]);
+    next = frame[at];
+    at += bytes;
+  }
+  return NK_DROP_MALFORMED;
+}
+
+bool is_loopback(const Address& address) { return is_v4(address) ? address[12] == 127 : address == parse("::1"); }
+
+}  // namespace
+
+Answer Node::from_pod(const Bytes& frame) {
+  const auto drop = [&](std::uint32_t reason) { return Answer{.verdict = kDrop, .frame = frame, .reason = reason}; };
+  const auto type = get(frame, 12, 2);
+  const bool v4 = type == kIpv4;
+  if (!v4 && type != kIpv6) return drop(NK_DROP_UNSUPPORTED_L3);
+  if (frame.size() < kEthBytes + (v4 ? kIpv4Bytes : kIpv6Bytes)) return drop(NK_DROP_MALFORMED);
+  if (!v4 && frame[kEthBytes] >> 4 != 6) return drop(NK_DROP_MALFORMED);
+  if (const auto reason = v4 ? content4(frame) : content6(frame); reason != 0) return drop(reason);
+
+  Address from = parse(v4 ? "0.0.0.0" : "::"), to = from;
+  std::copy_n(frame.begin() + kEthBytes + (v4 ? 12 : 8), v4 ? 4 : 16, from.begin() + (v4 ? 12 : 0));
+  std::copy_n(frame.begin() + kEthBytes + (v4 ? 16 : 24), v4 ? 4 : 16, to.begin() + (v4 ? 12 : 0));
+  if (!owns(from)) {
+    if (is_loopback(from) || is_loopback(to)) return drop(NK_DROP_LOOPBACK);
+    return drop(from == parse(v4 ? "0.0.0.0" : "::") ? NK_DROP_UNSPECIFIED_SOURCE : NK_DROP_SPOOFED_SOURCE);
+  }
+  if (is_loopback(to)) return drop(NK_DROP_LOOPBACK);
+  const Answer passed{.verdict = kPass, .frame = frame};
+  const bool stack = takes_stack(from) || who(to) == Who::outside || (who(to) == Who::pod && takes_stack(to));
+  if (stack) return serve(frame, Hook::pod).value_or(passed);
+  const auto hops = frame[kEthBytes + (v4 ? 8 : 7)];
+  const bool fits = who(to) == Who::pod || frame.size() - kEthBytes <= 1500;
+  if ((v4 && frame[kEthBytes] != 0x45) || hops <= 1 || !fits) return passed;
+  const auto forwarded = one_hop_less(frame);
+  return {.verdict = kRedirect, .frame = who(to) == Who::pod ? with_macs(forwarded, to) : forwarded};
+}
+
+}  // namespace netkite::bpf_tests::reference
