@@ -30,6 +30,25 @@ static __always_inline void find_way(struct nk_way *way, const struct nk_endpoin
 		nk_way_to_stack(way);
 }
 
+/*
+ * Whether a pod is reached by the overlay, so that this is not its packet. Its node talks with this one on the uplink
+ * as well, and only its address of the network's family is known from others.
+ */
+static __always_inline bool is_pod_of4(const struct nk_tunnel *tunnel, __u32 source)
+{
+	return tunnel && tunnel->family == NK_AF_INET && source != *(const __u32 *)tunnel->node.bytes;
+}
+
+static __always_inline bool is_pod_of6(const struct nk_tunnel *tunnel, const struct in6_addr *source)
+{
+	const __u32 *word = source->s6_addr32, *node;
+
+	if (!tunnel || tunnel->family != NK_AF_INET6)
+		return false;
+	node = (const void *)tunnel->node.bytes;
+	return word[0] != node[0] || word[1] != node[1] || word[2] != node[2] || word[3] != node[3];
+}
+
 /* For a packet that nothing is remembered of. Not 0: refused. */
 static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch, const struct iphdr *ip)
 {
@@ -45,6 +64,8 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 		ep = NULL;
 	}
 	find_way(&flow->way, ep);
+	if (nk_config.services && nk_config.vni && !ep)
+		flow->way.kind = is_pod_of4(nk_tunnel4(ip->saddr), ip->saddr) ? NK_WAY_TUNNEL : NK_WAY_DEVICE;
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
 	return 0;
 }
@@ -63,6 +84,8 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 		ep = NULL;
 	}
 	find_way(&flow->way, ep);
+	if (nk_config.services && nk_config.vni && !ep)
+		flow->way.kind = is_pod_of6(nk_tunnel6(&ip->saddr), &ip->saddr) ? NK_WAY_TUNNEL : NK_WAY_DEVICE;
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
 	return 0;
 }
@@ -94,7 +117,7 @@ static __always_inline int from_netdev4(struct __sk_buff *ctx)
 	if (!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip)) && resolve4(ctx, flow, epoch, ip))
 		return TCX_DROP;
 	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
-		int verdict = nk_serve4(ctx, NK_HOOK_FROM_NETDEV);
+		int verdict = nk_serve4(ctx, NK_HOOK_FROM_NETDEV, flow->way.kind != NK_WAY_TUNNEL);
 
 		return verdict == NK_UNTOUCHED ? nk_pass_on() : verdict;
 	}
@@ -121,7 +144,7 @@ static __always_inline int from_netdev6(struct __sk_buff *ctx)
 	if (!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip)) && resolve6(ctx, flow, epoch, ip))
 		return TCX_DROP;
 	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
-		int verdict = nk_serve6(ctx, NK_HOOK_FROM_NETDEV);
+		int verdict = nk_serve6(ctx, NK_HOOK_FROM_NETDEV, flow->way.kind != NK_WAY_TUNNEL);
 
 		return verdict == NK_UNTOUCHED ? nk_pass_on() : verdict;
 	}

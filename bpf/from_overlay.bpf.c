@@ -8,6 +8,7 @@
  */
 #include <linux/if_packet.h>
 #include "lib/address.h"
+#include "lib/admit.h"
 #include "lib/deliver.h"
 #include "lib/drop.h"
 #include "lib/encap.h"
@@ -36,7 +37,7 @@ static __always_inline bool is_for_node(struct __sk_buff *ctx, struct bpf_fib_lo
 }
 
 /* False: refused. */
-static __always_inline bool is_for_node4(struct __sk_buff *ctx, const struct iphdr *ip)
+static __noinline bool is_for_node4(struct __sk_buff *ctx, const struct iphdr *ip)
 {
 	struct bpf_fib_lookup route = {
 		.family = NK_AF_INET, .ifindex = ctx->ifindex, .ipv4_src = ip->saddr, .ipv4_dst = ip->daddr
@@ -48,7 +49,7 @@ static __always_inline bool is_for_node4(struct __sk_buff *ctx, const struct iph
 	return false;
 }
 
-static __always_inline bool is_for_node6(struct __sk_buff *ctx, const struct ipv6hdr *ip)
+static __noinline bool is_for_node6(struct __sk_buff *ctx, const struct ipv6hdr *ip)
 {
 	struct bpf_fib_lookup route = { .family = NK_AF_INET6, .ifindex = ctx->ifindex };
 	bool loopback = nk_loopback6(&ip->daddr);
@@ -62,7 +63,7 @@ static __always_inline bool is_for_node6(struct __sk_buff *ctx, const struct ipv
 	return is_for_node(ctx, &route);
 }
 
-enum found { REFUSED, TO_STACK, TO_POD };
+enum found { REFUSED, TO_NODE, TO_STACK, TO_POD };
 
 /* There is no room to remember IPv6 ones: flows between those are looked up each time. */
 static __always_inline void remember_ends(struct nk_way *way, const struct nk_tunnel *owner)
@@ -85,13 +86,28 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 	}
 	ep = nk_endpoint4(&ip->daddr);
 	if (!ep)
-		return is_for_node4(ctx, ip) ? TO_STACK : REFUSED;
+		return TO_NODE;
 	if (!nk_may_forward() || ep->flags & NK_EP_STACK)
 		return TO_STACK;
 	nk_way_to_pod(&flow->way, ep, true);
 	remember_ends(&flow->way, owner);
 	nk_flow4_set(flow, owner->family == NK_AF_INET ? epoch : 0, NK_FLOW_TUNNEL, nk_pair4(ip));
 	return TO_POD;
+}
+
+/* Answers to whom this node has translated, and who asks it for a service; else the node itself. */
+static __noinline int to_node4(struct __sk_buff *ctx)
+{
+	int verdict =
+		nk_config.services && nk_may_forward() ? nk_serve4(ctx, NK_HOOK_FROM_OVERLAY, true) : NK_UNTOUCHED;
+	struct ethhdr *eth;
+
+	if (verdict != NK_UNTOUCHED)
+		return verdict;
+	eth = nk_ipv4_frame(ctx);
+	if (unlikely(!eth))
+		return refuse(ctx, NK_DROP_MALFORMED);
+	return is_for_node4(ctx, (const struct iphdr *)(eth + 1)) ? nk_accept(ctx) : TCX_DROP;
 }
 
 static __always_inline int from_overlay4(struct __sk_buff *ctx)
@@ -118,6 +134,8 @@ static __always_inline int from_overlay4(struct __sk_buff *ctx)
 
 		if (found == REFUSED)
 			return TCX_DROP;
+		if (found == TO_NODE)
+			return to_node4(ctx);
 		if (found == TO_STACK)
 			return nk_accept(ctx);
 	}
@@ -141,13 +159,28 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 	}
 	ep = nk_endpoint6(&ip->daddr);
 	if (!ep)
-		return is_for_node6(ctx, ip) ? TO_STACK : REFUSED;
+		return TO_NODE;
 	if (!nk_may_forward() || ep->flags & NK_EP_STACK)
 		return TO_STACK;
 	nk_way_to_pod(&flow->way, ep, true);
 	remember_ends(&flow->way, owner);
 	nk_flow6_set(flow, owner->family == NK_AF_INET ? epoch : 0, NK_FLOW_TUNNEL, nk_pair6(ip));
 	return TO_POD;
+}
+
+/* Answers to whom this node has translated, and who asks it for a service; else the node itself. */
+static __noinline int to_node6(struct __sk_buff *ctx)
+{
+	int verdict =
+		nk_config.services && nk_may_forward() ? nk_serve6(ctx, NK_HOOK_FROM_OVERLAY, true) : NK_UNTOUCHED;
+	struct ethhdr *eth;
+
+	if (verdict != NK_UNTOUCHED)
+		return verdict;
+	eth = nk_ipv6_frame(ctx);
+	if (unlikely(!eth))
+		return refuse(ctx, NK_DROP_MALFORMED);
+	return is_for_node6(ctx, (const struct ipv6hdr *)(eth + 1)) ? nk_accept(ctx) : TCX_DROP;
 }
 
 static __always_inline int from_overlay6(struct __sk_buff *ctx)
@@ -174,6 +207,8 @@ static __always_inline int from_overlay6(struct __sk_buff *ctx)
 
 		if (found == REFUSED)
 			return TCX_DROP;
+		if (found == TO_NODE)
+			return to_node6(ctx);
 		if (found == TO_STACK)
 			return nk_accept(ctx);
 	}

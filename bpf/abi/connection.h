@@ -58,3 +58,18 @@ struct nk_self {
 	__u32 pad;
 };
 NK_SIZE_IS(nk_self, 40);
+
+/* nk_fragment_v1: the ports of a datagram that comes in pieces, by what all of its pieces have. */
+struct nk_fragment_key {
+	__u32 source[4];
+	__u32 destination[4];
+	__u32 id; /* IPv4: 16 bits */
+	__u32 protocol;
+};
+NK_SIZE_IS(nk_fragment_key, 40);
+
+struct nk_fragment {
+	__u16 source_port;
+	__u16 destination_port;
+};
+NK_SIZE_IS(nk_fragment, 4);

@@ -9,6 +9,8 @@
 
 /* In place of a drop reason: nobody has asked for a service. */
 #define NK_NO_ENTRANCE (-1)
+/* Beside one: the client is not to be told. */
+#define NK_SILENTLY 0x100
 
 enum nk_client { NK_CLIENT_OUTSIDE, NK_CLIENT_INSIDE, NK_CLIENT_FALSE, NK_CLIENT_NONE };
 
@@ -59,8 +61,9 @@ static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet
 
 	forward.backend = entrance->count ? nk_chosen_backend(entrance, packet) : 0;
 	backend = nk_backend(forward.backend, entrance->set);
+	/* A balancer asks around who serves: silence is what it goes by when only this node's backends count. */
 	if (!backend)
-		return NK_DROP_NO_BACKEND;
+		return NK_DROP_NO_BACKEND | (entrance->flags & NK_ENTRANCE_KEEP_SOURCE ? NK_SILENTLY : 0);
 	forward.to = packet->tuple;
 	nk_copy_address(forward.to.destination, backend->address);
 	forward.to.destination_port = backend->port;
@@ -69,12 +72,18 @@ static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet
 	return nk_open(packet, &forward, inside || !nk_is_pod_here(backend->address));
 }
 
-/* A drop reason, NK_DROP_UNSPEC: the connection is there now, or NK_NO_ENTRANCE. */
-static __noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 hook)
+/*
+ * A drop reason, NK_DROP_UNSPEC: the connection is there now, or NK_NO_ENTRANCE. Not static, so that the verifier looks
+ * at it once and not for every kind of packet.
+ */
+__noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 hook)
 {
-	const struct nk_entrance *entrance = nk_entrance(&packet->tuple);
+	const struct nk_entrance *entrance;
 	int client;
 
+	if (!packet)
+		return NK_NO_ENTRANCE;
+	entrance = nk_entrance(&packet->tuple);
 	if (!entrance)
 		return NK_NO_ENTRANCE;
 	client = nk_client(packet->tuple.source, hook);
@@ -89,46 +98,58 @@ static __noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *pa
 	return nk_lead(ctx, packet, entrance, client == NK_CLIENT_INSIDE);
 }
 
-static __noinline int nk_serve4(struct __sk_buff *ctx, __u32 hook)
+/* The connection of a packet, old or new. NULL: `reason` says why there is none, as nk_admit() does. */
+static __always_inline struct nk_connection *nk_join(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 hook,
+						     int *reason)
+{
+	struct nk_connection *connection = nk_continued(packet);
+
+	if (likely(connection))
+		return connection;
+	*reason = packet->quoted ? NK_NO_ENTRANCE : nk_admit(ctx, packet, hook);
+	if (*reason)
+		return NULL;
+	*reason = NK_DROP_CONNECTIONS_FULL;
+	return nk_connection(&packet->tuple);
+}
+
+/* `proven`: the source is no pod's whose packets come another way, so nobody answers in its name. */
+static __noinline int nk_serve4(struct __sk_buff *ctx, __u32 hook, bool proven)
 {
 	struct nk_connection *connection;
 	struct nk_packet packet;
+	int reason;
 
 	if (!nk_parse4(ctx, &packet))
 		return NK_UNTOUCHED;
-	connection = nk_continued(&packet);
-	if (unlikely(!connection)) {
-		int reason = nk_admit(ctx, &packet, hook);
-
-		if (likely(reason == NK_NO_ENTRANCE))
-			return NK_UNTOUCHED;
-		if (reason)
-			return nk_drop(ctx, hook, reason);
-		connection = nk_connection(&packet.tuple);
-		if (!connection)
-			return nk_drop(ctx, hook, NK_DROP_CONNECTIONS_FULL);
-	}
-	return nk_follow4(ctx, &packet, connection, hook);
+	connection = nk_join(ctx, &packet, hook, &reason);
+	if (likely(connection) && (proven || !connection->reply))
+		return nk_follow4(ctx, &packet, connection, hook);
+	if (unlikely(connection))
+		return nk_drop(ctx, hook, NK_DROP_UPLINK_SPOOF);
+	if (reason == NK_NO_ENTRANCE)
+		return NK_UNTOUCHED;
+	if (reason & NK_SILENTLY)
+		return nk_drop(ctx, hook, reason & ~NK_SILENTLY);
+	return nk_refuse4(ctx, &packet, hook, reason, 0);
 }
 
-static __noinline int nk_serve6(struct __sk_buff *ctx, __u32 hook)
+static __noinline int nk_serve6(struct __sk_buff *ctx, __u32 hook, bool proven)
 {
 	struct nk_connection *connection;
 	struct nk_packet packet;
+	int reason;
 
 	if (!nk_parse6(ctx, &packet))
 		return NK_UNTOUCHED;
-	connection = nk_continued(&packet);
-	if (unlikely(!connection)) {
-		int reason = nk_admit(ctx, &packet, hook);
-
-		if (likely(reason == NK_NO_ENTRANCE))
-			return NK_UNTOUCHED;
-		if (reason)
-			return nk_drop(ctx, hook, reason);
-		connection = nk_connection(&packet.tuple);
-		if (!connection)
-			return nk_drop(ctx, hook, NK_DROP_CONNECTIONS_FULL);
-	}
-	return nk_follow6(ctx, &packet, connection, hook);
+	connection = nk_join(ctx, &packet, hook, &reason);
+	if (likely(connection) && (proven || !connection->reply))
+		return nk_follow6(ctx, &packet, connection, hook);
+	if (unlikely(connection))
+		return nk_drop(ctx, hook, NK_DROP_UPLINK_SPOOF);
+	if (reason == NK_NO_ENTRANCE)
+		return NK_UNTOUCHED;
+	if (reason & NK_SILENTLY)
+		return nk_drop(ctx, hook, reason & ~NK_SILENTLY);
+	return nk_refuse6(ctx, &packet, hook, reason, 0);
 }

@@ -75,17 +75,14 @@ static __always_inline void nk_event_ipv4(void *ctx, bool xdp, struct nk_event *
 		nk_event_ports(ctx, xdp, event, offset + ip.ihl * 4);
 }
 
+/* Straight into the event: programs that report from far down have little of the stack left. */
 static __always_inline void nk_event_ipv6(void *ctx, bool xdp, struct nk_event *event, __u32 offset)
 {
-	struct ipv6hdr ip;
-
-	if (nk_load(ctx, xdp, offset, &ip, sizeof(ip)))
+	if (nk_load(ctx, xdp, offset + offsetof(struct ipv6hdr, saddr), &event->source, 32) ||
+	    nk_load(ctx, xdp, offset + offsetof(struct ipv6hdr, nexthdr), &event->l4_protocol, 1))
 		return;
 	event->family = NK_AF_INET6;
-	event->l4_protocol = ip.nexthdr;
-	__builtin_memcpy(event->source.bytes, &ip.saddr, sizeof(ip.saddr));
-	__builtin_memcpy(event->destination.bytes, &ip.daddr, sizeof(ip.daddr));
-	nk_event_ports(ctx, xdp, event, offset + sizeof(ip));
+	nk_event_ports(ctx, xdp, event, offset + sizeof(struct ipv6hdr));
 }
 
 static __always_inline void nk_report(void *ctx, bool xdp, const struct nk_refusal *refusal)

@@ -17,13 +17,25 @@ static __always_inline bool nk_may_go_past(__u32 hook)
 	return hook != NK_HOOK_FROM_POD || nk_config.peer;
 }
 
-/* A pod that somebody rewrites or queues packets of is reached through its device: that is where queues are. */
-static __always_inline void nk_find_onward(struct nk_way *way, const struct nk_endpoint *ep,
-					   const struct nk_remote *remote, const struct nk_tunnel *tunnel, __u32 hook)
+/*
+ * A pod that somebody rewrites or queues packets of is reached through its device: that is where queues are. Who comes
+ * from outside knows nothing of the pods' MTU, which an overlay makes smaller than the uplink's.
+ */
+static __always_inline void nk_way_inside(struct __sk_buff *ctx, struct nk_way *way, const struct nk_endpoint *ep,
+					  __u32 hook)
 {
-	if (ep)
-		nk_way_to_pod(way, ep, nk_may_go_past(hook) && !(ep->flags & NK_EP_STACK));
-	else if (remote)
+	__u32 mtu = 0;
+
+	nk_way_to_pod(way, ep, nk_may_go_past(hook) && !(ep->flags & NK_EP_STACK));
+	bpf_check_mtu(ctx, ep->ifindex, &mtu, 0, 0);
+	if (mtu)
+		way->mtu = mtu;
+}
+
+static __always_inline void nk_find_onward(struct nk_way *way, const struct nk_remote *remote,
+					   const struct nk_tunnel *tunnel)
+{
+	if (remote)
 		nk_way_to_remote(way, remote);
 	else if (tunnel)
 		nk_way_to_tunnel(way, tunnel);
@@ -31,7 +43,8 @@ static __always_inline void nk_find_onward(struct nk_way *way, const struct nk_e
 		nk_way_to_stack(way);
 }
 
-static __noinline void nk_resolve_onward4(struct nk_flow4 *flow, __u64 epoch, const struct nk_pair4 *pair, __u32 hook)
+static __noinline void nk_resolve_onward4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch,
+					  const struct nk_pair4 *pair, __u32 hook)
 {
 	const __u32 *destination = (const __u32 *)pair + 1;
 	const struct nk_remote *remote;
@@ -39,12 +52,17 @@ static __noinline void nk_resolve_onward4(struct nk_flow4 *flow, __u64 epoch, co
 
 	nk_after_epoch(&flow->epoch);
 	ep = nk_endpoint4(destination);
-	remote = ep ? NULL : nk_remote4(*destination);
-	nk_find_onward(&flow->way, ep, remote, ep || remote ? NULL : nk_tunnel4(*destination), hook);
+	if (ep) {
+		nk_way_inside(ctx, &flow->way, ep, hook);
+	} else {
+		remote = nk_remote4(*destination);
+		nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel4(*destination));
+	}
 	nk_flow4_set(flow, epoch, NK_FLOW_TRANSLATED(hook), pair);
 }
 
-static __noinline void nk_resolve_onward6(struct nk_flow6 *flow, __u64 epoch, const struct nk_pair6 *pair, __u32 hook)
+static __noinline void nk_resolve_onward6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u64 epoch,
+					  const struct nk_pair6 *pair, __u32 hook)
 {
 	const void *destination = &pair->word[2];
 	const struct nk_remote *remote;
@@ -52,13 +70,17 @@ static __noinline void nk_resolve_onward6(struct nk_flow6 *flow, __u64 epoch, co
 
 	nk_after_epoch(&flow->epoch);
 	ep = nk_endpoint6(destination);
-	remote = ep ? NULL : nk_remote6(destination);
-	nk_find_onward(&flow->way, ep, remote, ep || remote ? NULL : nk_tunnel6(destination), hook);
+	if (ep) {
+		nk_way_inside(ctx, &flow->way, ep, hook);
+	} else {
+		remote = nk_remote6(destination);
+		nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel6(destination));
+	}
 	nk_flow6_set(flow, epoch, NK_FLOW_TRANSLATED(hook), pair);
 }
 
 /* For a packet that will have these ends. mtu 0: to neither a pod nor a node of ours. */
-static __always_inline struct nk_way *nk_onward4(const struct nk_tuple *to, __u32 hook)
+static __always_inline struct nk_way *nk_onward4(struct __sk_buff *ctx, const struct nk_tuple *to, __u32 hook)
 {
 	const __u32 ends[2] = { to->source[3], to->destination[3] };
 	struct nk_pair4 pair;
@@ -68,19 +90,25 @@ static __always_inline struct nk_way *nk_onward4(const struct nk_tuple *to, __u3
 	__builtin_memcpy(&pair, ends, sizeof(pair));
 	flow = nk_flow4(&pair);
 	if (likely(flow) && unlikely(!nk_flow4_is(flow, epoch, NK_FLOW_TRANSLATED(hook), &pair)))
-		nk_resolve_onward4(flow, epoch, &pair, hook);
+		nk_resolve_onward4(ctx, flow, epoch, &pair, hook);
 	return flow ? &flow->way : NULL;
 }
 
-static __always_inline struct nk_way *nk_onward6(const struct nk_tuple *to, __u32 hook)
+static __always_inline struct nk_way *nk_onward6(struct __sk_buff *ctx, const struct nk_tuple *to, __u32 hook)
 {
 	const struct nk_pair6 *pair = (const void *)to->source;
 	struct nk_flow6 *flow = nk_flow6(pair);
 	__u64 epoch = nk_epoch();
 
 	if (likely(flow) && unlikely(!nk_flow6_is(flow, epoch, NK_FLOW_TRANSLATED(hook), pair)))
-		nk_resolve_onward6(flow, epoch, pair, hook);
+		nk_resolve_onward6(ctx, flow, epoch, pair, hook);
 	return flow ? &flow->way : NULL;
+}
+
+/* Out of line: translated packets have several places to leave from. */
+static __noinline int nk_go_by_tunnel(struct __sk_buff *ctx, struct nk_way *way, __u32 hook)
+{
+	return nk_leave_by_tunnel(ctx, way, hook);
 }
 
 /* `uplink`: by which the kernel finds the next hop to whoever is outside. */
@@ -92,6 +120,17 @@ static __always_inline int nk_go_on(struct __sk_buff *ctx, struct ethhdr *eth, s
 		return TCX_REDIRECT;
 	}
 	if (nk_config.vni && way->kind >= NK_WAY_TUNNEL)
-		return nk_leave_by_tunnel(ctx, way, hook);
+		return nk_go_by_tunnel(ctx, way, hook);
 	return nk_leave(eth, way);
+}
+
+/* Whether all that leaves will fit; segments that the device cuts later count one by one. */
+static __always_inline bool nk_goes_through(const struct __sk_buff *ctx, const struct nk_packet *packet,
+					    const struct nk_way *way)
+{
+	__u32 headers = packet->at - ETH_HLEN + packet->header;
+
+	if (likely(ctx->len - ETH_HLEN <= way->mtu))
+		return true;
+	return ctx->gso_size && ctx->gso_size + headers <= way->mtu;
 }

@@ -37,7 +37,7 @@ static __always_inline struct nk_connection *nk_continued(const struct nk_packet
 {
 	struct nk_connection *connection = nk_connection(&packet->tuple);
 
-	if (!connection || connection->reply || connection->use != NK_CT_SERVICE)
+	if (!connection || connection->reply || connection->use != NK_CT_SERVICE || packet->quoted)
 		return connection;
 	if (likely(packet->tuple.protocol == IPPROTO_TCP && !nk_begins(packet)))
 		return connection;

@@ -6,22 +6,27 @@
 #pragma once
 
 #include "lib/connection.h"
-#include "lib/onward.h"
+#include "lib/packet.h"
+#include "lib/reject.h"
 #include "lib/translate.h"
 #include "lib/untouched.h"
 
-static __always_inline int nk_follow4(struct __sk_buff *ctx, const struct nk_packet *packet,
-				      struct nk_connection *connection, __u32 hook)
+static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
+				      __u32 hook)
 {
-	struct nk_way *way = nk_onward4(&connection->to, hook);
+	struct nk_way *way = nk_onward4(ctx, &connection->to, hook);
 	struct ethhdr *eth;
 
 	if (unlikely(!way))
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
+	if (unlikely(packet->quoted))
+		return nk_follow_error4(ctx, packet, connection, hook);
+	if (unlikely(packet->fragment == NK_FIRST_FRAGMENT))
+		nk_remember_ports(packet);
 	if (unlikely(packet->hops <= 1))
-		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
-	if (way->mtu && unlikely(!nk_fits(ctx, way, sizeof(struct iphdr), packet->tuple.protocol)))
-		return nk_drop(ctx, hook, NK_DROP_TOO_BIG);
+		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
+	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way)))
+		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
 	nk_note(connection, packet);
 	eth = nk_translate4(ctx, packet, &connection->to);
 	if (unlikely(!eth))
@@ -29,18 +34,22 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, const struct nk_pac
 	return nk_go_on(ctx, eth, way, connection->ifindex, hook);
 }
 
-static __always_inline int nk_follow6(struct __sk_buff *ctx, const struct nk_packet *packet,
-				      struct nk_connection *connection, __u32 hook)
+static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
+				      __u32 hook)
 {
-	struct nk_way *way = nk_onward6(&connection->to, hook);
+	struct nk_way *way = nk_onward6(ctx, &connection->to, hook);
 	struct ethhdr *eth;
 
 	if (unlikely(!way))
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
+	if (unlikely(packet->quoted))
+		return nk_follow_error6(ctx, packet, connection, hook);
+	if (unlikely(packet->fragment == NK_FIRST_FRAGMENT))
+		nk_remember_ports(packet);
 	if (unlikely(packet->hops <= 1))
-		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
-	if (way->mtu && unlikely(!nk_fits(ctx, way, sizeof(struct ipv6hdr), packet->tuple.protocol)))
-		return nk_drop(ctx, hook, NK_DROP_TOO_BIG);
+		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
+	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way)))
+		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
 	nk_note(connection, packet);
 	eth = nk_translate6(ctx, packet, &connection->to);
 	if (unlikely(!eth))

@@ -50,6 +50,11 @@ static __always_inline __u16 nk_mended(__u16 check, __u32 difference)
 	return ~(sum + (sum >> 16));
 }
 
+static __always_inline __u32 nk_difference_of_ports(const struct nk_tuple *from, const struct nk_tuple *to)
+{
+	return (__u16)~from->source_port + (__u16)~from->destination_port + to->source_port + to->destination_port;
+}
+
 /* `addresses`: what they differ by. A UDP checksum of 0, which is none, stays so. */
 static __always_inline void nk_mend_transport(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 addresses,
 					      const struct nk_tuple *to)
@@ -58,18 +63,21 @@ static __always_inline void nk_mend_transport(struct __sk_buff *ctx, const struc
 	bool tcp = from->protocol == IPPROTO_TCP;
 	__u32 at = packet->at + (tcp ? 16 : 6);
 	__u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;
-	__u32 ports =
-		(__u16)~from->source_port + (__u16)~from->destination_port + to->source_port + to->destination_port;
 
 	bpf_l4_csum_replace(ctx, at, 0, addresses, flags | BPF_F_PSEUDO_HDR);
-	bpf_l4_csum_replace(ctx, at, 0, ports, flags);
+	bpf_l4_csum_replace(ctx, at, 0, nk_difference_of_ports(from, to), flags);
 }
 
-static __always_inline bool nk_write_ports(struct __sk_buff *ctx, const struct nk_packet *packet,
-					   const struct nk_tuple *to)
+/* A later fragment has nothing of it. */
+static __always_inline bool nk_translate_transport(struct __sk_buff *ctx, const struct nk_packet *packet,
+						   __u32 addresses, const struct nk_tuple *to)
 {
-	__u16 *ports = nk_transport(ctx, packet, 4);
+	__u16 *ports;
 
+	if (unlikely(!packet->at))
+		return true;
+	nk_mend_transport(ctx, packet, addresses, to);
+	ports = nk_transport(ctx, packet, 4);
 	if (unlikely(!ports))
 		return false;
 	ports[0] = to->source_port;
@@ -85,8 +93,7 @@ static __always_inline struct ethhdr *nk_translate4(struct __sk_buff *ctx, const
 	struct ethhdr *eth;
 	struct iphdr *ip;
 
-	nk_mend_transport(ctx, packet, difference, to);
-	if (unlikely(!nk_write_ports(ctx, packet, to)))
+	if (unlikely(!nk_translate_transport(ctx, packet, difference, to)))
 		return NULL;
 	eth = nk_ipv4_frame(ctx);
 	if (unlikely(!eth))
@@ -106,10 +113,9 @@ static __always_inline struct ethhdr *nk_translate6(struct __sk_buff *ctx, const
 	struct ipv6hdr *ip;
 	struct ethhdr *eth;
 
-	nk_mend_transport(ctx, packet, difference, to);
-	bpf_csum_update(ctx, difference);
-	if (unlikely(!nk_write_ports(ctx, packet, to)))
+	if (unlikely(!nk_translate_transport(ctx, packet, difference, to)))
 		return NULL;
+	bpf_csum_update(ctx, difference);
 	eth = nk_ipv6_frame(ctx);
 	if (unlikely(!eth))
 		return NULL;

@@ -10,7 +10,7 @@
 
 #define NK_TCP_BYTES   20
 #define NK_UDP_BYTES   8
-#define NK_LATEST_BYTE 0x7f /* where a transport's header can begin, a mask: no extension headers are followed */
+#define NK_LATEST_BYTE 0xff /* where a transport's header can begin, a mask: no extension headers are followed */
 
 /* The 14th byte of a TCP header. */
 #define NK_TCP_FIN 0x01
@@ -18,12 +18,19 @@
 #define NK_TCP_RST 0x04
 #define NK_TCP_ACK 0x10
 
+#define NK_WHOLE	  0
+#define NK_FIRST_FRAGMENT 1
+#define NK_LATER_FRAGMENT 2 /* has no ports of its own */
+
 struct nk_packet {
 	struct nk_tuple tuple __attribute__((aligned(8)));
-	__u32 at;   /* the transport's header, from the start of the frame */
-	__u8 flags; /* TCP's, else 0 */
-	__u8 hops;  /* that are left */
-	__u8 pad[2];
+	__u32 at;      /* the transport's header, from the start of the frame; 0: it has none */
+	__u32 quoted;  /* an ICMP error: the IP header of the packet that it is about, whose answers have the tuple */
+	__u32 id;      /* of fragments */
+	__u8 flags;    /* TCP's, else 0 */
+	__u8 hops;     /* that are left */
+	__u8 header;   /* bytes of the transport's header */
+	__u8 fragment; /* NK_WHOLE, … */
 };
 
 /* Whether an address of a tuple is IPv4's. */
@@ -110,11 +117,13 @@ static __always_inline bool nk_parse_transport(struct __sk_buff *ctx, struct nk_
 	const __u8 *header;
 
 	packet->flags = 0;
+	packet->header = NK_UDP_BYTES;
 	if (packet->tuple.protocol == IPPROTO_TCP) {
 		header = nk_transport(ctx, packet, NK_TCP_BYTES);
 		if (unlikely(!header))
 			return false;
 		packet->flags = header[13];
+		packet->header = header[12] >> 4 << 2;
 	} else if (packet->tuple.protocol == IPPROTO_UDP) {
 		header = nk_transport(ctx, packet, NK_UDP_BYTES);
 		if (unlikely(!header))
@@ -125,44 +134,4 @@ static __always_inline bool nk_parse_transport(struct __sk_buff *ctx, struct nk_
 	packet->tuple.source_port = ((const __u16 *)header)[0];
 	packet->tuple.destination_port = ((const __u16 *)header)[1];
 	return true;
-}
-
-static __always_inline bool nk_parse4(struct __sk_buff *ctx, struct nk_packet *packet)
-{
-	const struct ethhdr *eth = nk_ipv4_frame(ctx);
-	const struct iphdr *ip;
-	__u32 header;
-
-	if (unlikely(!eth))
-		return false;
-	ip = (const void *)(eth + 1);
-	header = (nk_first_byte(ip) & 0xf) * 4;
-	if (unlikely(nk_first_byte(ip) >> 4 != 4 || header < sizeof(*ip) || ip->frag_off & bpf_htons(0x3fff)))
-		return false;
-	nk_map4(packet->tuple.source, ip->saddr);
-	nk_map4(packet->tuple.destination, ip->daddr);
-	packet->tuple.protocol = ip->protocol;
-	packet->tuple.pad[0] = packet->tuple.pad[1] = packet->tuple.pad[2] = 0;
-	packet->at = ETH_HLEN + header;
-	packet->hops = ip->ttl;
-	return nk_parse_transport(ctx, packet);
-}
-
-static __always_inline bool nk_parse6(struct __sk_buff *ctx, struct nk_packet *packet)
-{
-	const struct ethhdr *eth = nk_ipv6_frame(ctx);
-	const struct ipv6hdr *ip;
-
-	if (unlikely(!eth))
-		return false;
-	ip = (const void *)(eth + 1);
-	if (unlikely(nk_first_byte(ip) >> 4 != 6))
-		return false;
-	nk_copy_address(packet->tuple.source, &ip->saddr);
-	nk_copy_address(packet->tuple.destination, &ip->daddr);
-	packet->tuple.protocol = ip->nexthdr;
-	packet->tuple.pad[0] = packet->tuple.pad[1] = packet->tuple.pad[2] = 0;
-	packet->at = ETH_HLEN + sizeof(*ip);
-	packet->hops = ip->hop_limit;
-	return nk_parse_transport(ctx, packet);
 }

@@ -101,6 +101,7 @@ Bytes frame(const Ip4& ip) {
   Bytes header(kIpv4Bytes);
   header.at(0) = ip.first_byte != 0 ? ip.first_byte : static_cast<std::uint8_t>(0x45 + ip.options.size() / 4);
   put16(header, 2, kIpv4Bytes + ip.options.size() + ip.payload.size());
+  put16(header, 4, ip.id);
   put16(header, 6, ip.fragment);
   header.at(8) = ip.ttl;
   header.at(9) = ip.protocol;
@@ -126,12 +127,12 @@ Bytes with_checksum(Bytes frame) {
   const bool v6 = is_v6(frame);
   const auto start = transport_at(frame);
   const auto protocol = frame.at(kEthBytes + (v6 ? 6 : 9));
-  if (protocol == kIcmp && v6) throw std::invalid_argument("ICMP over IPv6");
   const auto place = start + (protocol == kTcp ? 16 : protocol == kUdp ? 6 : 2);
   put16(frame, place, 0);
   std::size_t sum = protocol == kIcmp ? 0 : protocol + frame.size() - start;
-  const auto addresses = protocol == kIcmp ? start : kEthBytes + (v6 ? 8 : 12);
-  for (auto at = addresses; at + 1 < frame.size(); at += 2) sum += get16(frame, at);
+  const auto addresses = kEthBytes + (v6 ? 8 : 12), behind = addresses + (v6 ? 32 : 8);
+  for (auto at = addresses; protocol != kIcmp && at < behind; at += 2) sum += get16(frame, at);
+  for (auto at = start; at + 1 < frame.size(); at += 2) sum += get16(frame, at);
   if (frame.size() % 2 != 0) sum += static_cast<std::size_t>(frame.back()) << 8;
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   sum = ~sum & 0xffff;
@@ -145,6 +146,10 @@ Bytes frame(const Talk& talk) {
   put16(header, 2, talk.ends.to_port);
   if (talk.protocol == kTcp) {
     header.at(13) = talk.flags;
+    put16(header, 4, talk.sequence >> 16);
+    put16(header, 6, talk.sequence & 0xffff);
+    put16(header, 8, talk.acknowledged >> 16);
+    put16(header, 10, talk.acknowledged & 0xffff);
   } else {
     put16(header, 4, header.size() + talk.payload.size());
   }

@@ -34,6 +34,7 @@ struct Ip4 {
   Bytes payload = tcp();
   std::uint8_t first_byte = 0;  // 0: version 4 and the length of the header
   MacBytes destination = {};    // zero: PACKET_HOST on the loopback device of a test run
+  std::uint16_t id = 0;
 };
 [[nodiscard]] Bytes frame(const Ip4& ip);
 
@@ -60,6 +61,7 @@ struct Talk {
   Ends ends;
   std::uint8_t protocol = kTcp, flags = kSyn, hops = 64;
   Bytes payload = {};
+  std::uint32_t sequence = 0, acknowledged = 0;
 };
 [[nodiscard]] Bytes frame(const Talk& talk);
 // RFC 1071, of the transport of a frame without extension headers.

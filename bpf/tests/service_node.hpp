@@ -11,6 +11,8 @@
 
 #include <bpf/bpf.h>
 
+#include <cerrno>
+
 #include "bpf/abi/connection.h"
 #include "bpf/abi/service.h"
 #include "bpf/tests/node.hpp"
@@ -130,5 +132,70 @@ struct ServiceNode {
 inline Ends reversed(const Ends& ends) {
   return {.from = ends.to, .from_port = ends.to_port, .to = ends.from, .to_port = ends.from_port};
 }
+
+inline Talk with_ends(Talk talk, const Ends& ends) {
+  talk.ends = ends;
+  --talk.hops;
+  return talk;
+}
+
+// The frame leaves with these ends, one hop less and right checksums; with a sum beside it, too.
+inline void expect_becomes(const Program& program, const Talk& talk, const Ends& ends) {
+  const auto before = program.drops();
+  const auto outcome = program.run(frame(talk));
+  ASSERT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.verdict, kRedirect);
+  EXPECT_EQ(outcome.frame, frame(with_ends(talk, ends)));
+  EXPECT_EQ(ends_of(outcome.frame), ends);
+  EXPECT_EQ(difference(before, program.drops()), std::vector<Drop>{});
+  const auto summed = program.run_summed(frame(talk));
+  if (summed.status == -EINVAL) return;  // an older kernel cannot
+  EXPECT_EQ(summed.status, 0) << "the sum over the packet is wrong now";
+  EXPECT_EQ(summed.frame, outcome.frame);
+}
+
+inline void expect_dropped(const Program& program, const Talk& talk, std::uint32_t reason) {
+  check_once(program, Case{"", frame(talk), kDrop, reason});
+}
+
+struct Flavour {
+  Family family;
+  std::uint8_t protocol = kTcp;
+  [[nodiscard]] Talk asking(const std::string& client, std::uint16_t port, std::uint32_t set) const {
+    return {.ends = {.from = client, .from_port = port, .to = family.node, .to_port = ServiceNode::port(set)},
+            .protocol = protocol,
+            .payload = Bytes(protocol == kUdp ? 33 : 0, 0xa5)};
+  }
+  // The other side's next packet.
+  [[nodiscard]] Talk answer(const Ends& seen) const {
+    return {.ends = reversed(seen), .protocol = protocol, .flags = kSyn | kAck, .payload = Bytes(40, 0x5a)};
+  }
+};
+
+class ServicePath : public testing::Test {
+ protected:
+  ServiceNode node_;
+  const Program& netdev_ = node_.netdev.program;
+  const Program& pod_ = node_.pod.program;
+
+  template <typename Body>
+  static void each(const Body& body) {
+    for (const auto& family : families()) {
+      for (const auto protocol : {kTcp, kUdp}) {
+        SCOPED_TRACE(family.name + (protocol == kTcp ? " TCP" : " UDP"));
+        body(Flavour{.family = family, .protocol = protocol});
+      }
+    }
+  }
+  // With this node as the sender; returns the ends that the backend sees.
+  Ends expect_from_node(const Flavour& flavour, const Talk& talk, const std::string& backend) const {
+    const auto outcome = netdev_.run(frame(talk));
+    const auto seen = ends_of(outcome.frame);
+    EXPECT_GE(seen.from_port, kFirstPort);
+    expect_becomes(netdev_, talk,
+                   {.from = flavour.family.node, .from_port = seen.from_port, .to = backend, .to_port = kBackendPort});
+    return seen;
+  }
+};
 
 }  // namespace netkite::bpf_tests

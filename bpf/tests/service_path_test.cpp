@@ -1,76 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What comes in on the uplink for a service: translated there and back, by the whole frame and its checksums.
-#include <cerrno>
+#include <algorithm>
 
 #include "bpf/tests/service_node.hpp"
 
 namespace netkite::bpf_tests {
 namespace {
-
-Talk with_ends(Talk talk, const Ends& ends) {
-  talk.ends = ends;
-  --talk.hops;
-  return talk;
-}
-
-// The frame leaves with these ends, one hop less and right checksums; with a sum beside it, too.
-void expect_becomes(const Program& program, const Talk& talk, const Ends& ends) {
-  const auto before = program.drops();
-  const auto outcome = program.run(frame(talk));
-  ASSERT_EQ(outcome.status, 0);
-  EXPECT_EQ(outcome.verdict, kRedirect);
-  EXPECT_EQ(outcome.frame, frame(with_ends(talk, ends)));
-  EXPECT_EQ(ends_of(outcome.frame), ends);
-  EXPECT_EQ(difference(before, program.drops()), std::vector<Drop>{});
-  const auto summed = program.run_summed(frame(talk));
-  if (summed.status == -EINVAL) return;  // an older kernel cannot
-  EXPECT_EQ(summed.status, 0) << "the sum over the packet is wrong now";
-  EXPECT_EQ(summed.frame, outcome.frame);
-}
-
-void expect_dropped(const Program& program, const Talk& talk, std::uint32_t reason) {
-  check_once(program, Case{"", frame(talk), kDrop, reason});
-}
-
-struct Flavour {
-  Family family;
-  std::uint8_t protocol = kTcp;
-  [[nodiscard]] Talk asking(const std::string& client, std::uint16_t port, std::uint32_t set) const {
-    return {.ends = {.from = client, .from_port = port, .to = family.node, .to_port = ServiceNode::port(set)},
-            .protocol = protocol,
-            .payload = Bytes(protocol == kUdp ? 33 : 0, 0xa5)};
-  }
-  // The other side's next packet.
-  [[nodiscard]] Talk answer(const Ends& seen) const {
-    return {.ends = reversed(seen), .protocol = protocol, .flags = kSyn | kAck, .payload = Bytes(40, 0x5a)};
-  }
-};
-
-class ServicePath : public testing::Test {
- protected:
-  ServiceNode node_;
-  const Program& netdev_ = node_.netdev.program;
-  const Program& pod_ = node_.pod.program;
-
-  template <typename Body>
-  static void each(const Body& body) {
-    for (const auto& family : families()) {
-      for (const auto protocol : {kTcp, kUdp}) {
-        SCOPED_TRACE(family.name + (protocol == kTcp ? " TCP" : " UDP"));
-        body(Flavour{.family = family, .protocol = protocol});
-      }
-    }
-  }
-  // With this node as the sender; returns the ends that the backend sees.
-  Ends expect_from_node(const Flavour& flavour, const Talk& talk, const std::string& backend) const {
-    const auto outcome = netdev_.run(frame(talk));
-    const auto seen = ends_of(outcome.frame);
-    EXPECT_GE(seen.from_port, kFirstPort);
-    expect_becomes(netdev_, talk,
-                   {.from = flavour.family.node, .from_port = seen.from_port, .to = backend, .to_port = kBackendPort});
-    return seen;
-  }
-};
 
 TEST_F(ServicePath, ToAPodOfThisNodeAndBack) {
   each([&](const Flavour& flavour) {
@@ -142,17 +77,42 @@ TEST_F(ServicePath, WhatIsNoServicesIsUntouched) {
   EXPECT_EQ(node_.connections(), 0U);
 }
 
-TEST_F(ServicePath, IsRefused) {
+TEST_F(ServicePath, APodsSourceDoesNotComeInOnAnUplink) {
   each([&](const Flavour& flavour) {
-    const auto& family = flavour.family;
-    auto last = flavour.asking(family.client, 40000, 1);
-    last.hops = 1;
-    expect_dropped(netdev_, last, NK_DROP_HOP_LIMIT);
-    expect_dropped(netdev_, flavour.asking(family.pod, 40000, 1), NK_DROP_UPLINK_SPOOF);
-    expect_dropped(netdev_, flavour.asking(family.client, 40000, 7), NK_DROP_NO_BACKEND);
-    auto big = flavour.asking(family.client, 40001, 2);
+    expect_dropped(netdev_, flavour.asking(flavour.family.pod, 40000, 1), NK_DROP_UPLINK_SPOOF);
+  });
+}
+
+// Answers come out of the tunnel; what comes in their name on the uplink is somebody else's.
+TEST_F(ServicePath, ToAPodThatIsReachedByTheOverlay) {
+  const ServiceNode node(kServicesOverlay, kServicesOverlay);
+  const auto& program = node.netdev.program;
+  constexpr std::size_t kWrapping = 50;
+  each([&](const Flavour& flavour) {
+    const auto ask = flavour.asking(flavour.family.client, 40000, 4);
+    const auto outcome = program.run(frame(ask));
+    ASSERT_EQ(outcome.verdict, kRedirect);
+    ASSERT_EQ(outcome.frame.size(), frame(ask).size() + kWrapping);
+    const Bytes inner(outcome.frame.begin() + kWrapping, outcome.frame.end());
+    const auto seen = ends_of(inner);
+    EXPECT_EQ(seen, (Ends{flavour.family.node, seen.from_port, flavour.family.overlay, kBackendPort}));
+    auto expected = frame(with_ends(ask, seen));
+    std::ranges::copy(kOverlayMac, expected.begin());
+    std::ranges::copy(kSenderMac, expected.begin() + 6);
+    EXPECT_EQ(inner, expected);
+    EXPECT_TRUE(node.connection(reversed(seen), flavour.protocol));
+    if (flavour.family.name == "IPv4") expect_dropped(program, flavour.answer(seen), NK_DROP_UPLINK_SPOOF);
+    auto big = ask;
     big.payload = Bytes(1500);
-    expect_dropped(netdev_, big, NK_DROP_TOO_BIG);
+    EXPECT_EQ(program.run(frame(big)).verdict, kRedirect);
+  });
+  EXPECT_EQ(program.drops().back().reason, NK_DROP_TOO_BIG);
+}
+
+TEST_F(ServicePath, WhoAsksInAnOverlayPodsNameOnTheUplinkIsRefused) {
+  const ServiceNode node(kServicesOverlay, kServicesOverlay);
+  each([&](const Flavour& flavour) {
+    expect_dropped(node.netdev.program, flavour.asking(flavour.family.overlay, 40000, 1), NK_DROP_UPLINK_SPOOF);
   });
 }
 

@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Services that the world asks for at a node: NodePort, external address, load balancer, over TCP and UDP of both
+# families, with backends on this node and on another one.
+# devices: netkit veth
+. "$(dirname "$0")/../lib.sh"
+hierarchy=$(unified_hierarchy)
+[ -n "$hierarchy" ] || skip "no version 2 hierarchy of control groups: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+open_lab
+# Sockets of this machine are none of ours.
+group=$hierarchy/netkite-nodeport-$$
+mkdir "$group"
+at_close='clear_cgroups netkite-nodeport'
+nodes a b
+manifests=$lab/manifests
+mkdir "$manifests"
+put() { cat > "$lab/new" && mv "$lab/new" "$manifests/$1"; }
+for node in a b; do
+  jq -n --arg name "$node" --argjson n "${lab_number[$node]}" '{apiVersion: "v1", kind: "Node", metadata: {$name},
+    spec: {podCIDRs: ["10.77.\($n).0/24", "fd77:\($n)::/64"]},
+    status: {addresses: ["192.0.2.\($n)", "2001:db8::\($n)" | {type: "InternalIP", address: .}]}}' | put "$node.json"
+done
+routing=${NODEPORT_ROUTING:-native}
+with_services='del(.pools, .peers) | .routing = "'$routing'" | .kubernetes = {enabled: true, manifests: "'$manifests'"} |
+  .services = {enabled: true, cgroup: "'$group'"}'
+agent a "$with_services"
+agent b ".routing = \"$routing\""
+lab_pod a a1
+lab_pod b b1
+for pod in a1 b1; do
+  lab_start "serve-$pod" "$pod" nk-socket serve 8080 "$pod"
+  lab_start "probe-$pod" "$pod" nk-probe serve --tcp 5000
+done
+# What nodes see of the world on their link.
+declare -A client=([4]=192.0.2.254 [6]=2001:db8::254)
+balancer=203.0.113.8 external=203.0.113.7
+for address in $balancer $external; do ip -n "$lab_prefix-world" route add "$address" via "$(lab_ip a 4)"; done
+
+# service [JQ-FILTER]; slices [POD…]: its endpoints
+service() {
+  jq -n '{apiVersion: "v1", kind: "Service", metadata: {name: "web"}, spec: {type: "LoadBalancer",
+    clusterIP: "10.96.0.10", clusterIPs: ["10.96.0.10", "fd96::10"], ipFamilies: ["IPv4", "IPv6"],
+    externalIPs: ["'$external'"], ports: [
+      {name: "web", protocol: "TCP", port: 80, targetPort: 8080, nodePort: 30080},
+      {name: "dns", protocol: "UDP", port: 53, targetPort: 8080, nodePort: 30053},
+      {name: "probe", protocol: "TCP", port: 81, targetPort: 5000, nodePort: 30081}]},
+    status: {loadBalancer: {ingress: [{ip: "'$balancer'"}]}}}' | jq "${1:-.}" | put service.json
+}
+slices() {
+  local family pod
+  for family in $both; do
+    for pod in "$@"; do echo "$(lab_ip "$pod" "$family") ${pod%?}"; done |
+      jq -R 'split(" ") | {addresses: [.[0]], nodeName: .[1], conditions: {ready: true}}' |
+      jq -s --arg family "$family" '{apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
+        metadata: {name: "web-\($family)", labels: {"kubernetes.io/service-name": "web"}}, addressType: "IPv\($family)",
+        endpoints: ., ports: [{name: "web", protocol: "TCP", port: 8080}, {name: "dns", protocol: "UDP", port: 8080},
+          {name: "probe", protocol: "TCP", port: 5000}]}' | put "slice-$family.json"
+  done
+}
+# talk HOW ADDRESS PORT [COUNT] [FROM]
+talk() {
+  local i
+  for ((i = 0; i < ${4:-1}; i++)); do echo "$2 $3"; done | lab_in "${5:-world}" nk-socket talk "$1"
+}
+names() { sed 's/ .*//' | sort -u | paste -sd ' '; }
+serving() { [ "$(talk tcp "$(lab_ip a 4)" 30080 30 | names)" = "$1" ] && [ "$(talk connected "$(lab_ip a 6)" 30053 30 | names)" = "$1" ]; }
+in_force() { until_true 5 serving "$1" || fail "expected answers of '$1', got: $(talk tcp "$(lab_ip a 4)" 30080 10 | names) $(ctl a status | jq -c .problems)"; }
+service
+slices a1 b1
+in_force "a1 b1"
+
+note "NodePort, load balancer and external address: both backends, under the address that was asked for"
+for address in "$(lab_ip a 4)" "$(lab_ip a 6)"; do
+  answers=$(talk tcp "$address" 30080 30)
+  equal "backends of TCP" "a1 b1" "$(names <<< "$answers")"
+  equal "who answered" "from $address 30080" "$(cut -d ' ' -f 2- <<< "$answers" | sort -u)"
+  answers=$(talk connected "$address" 30053 30)
+  equal "backends of UDP" "a1 b1" "$(names <<< "$answers")"
+  equal "who answered" "from $address 30053" "$(cut -d ' ' -f 2- <<< "$answers" | sort -u)"
+  answers=$(talk udp "$address" 30053 10)
+  equal "one backend for a flow of datagrams: $answers" 1 "$(sort -u <<< "$answers" | wc -l)"
+done
+for address in $balancer $external; do
+  equal "TCP at $address" "a1 b1" "$(talk tcp $address 80 30 | names)"
+  equal "UDP at $address" "a1 b1" "$(talk connected $address 53 30 | names)"
+done
+contains "a ClusterIP is nobody's outside" error: "$(ip -n "$lab_prefix-world" route add 10.96.0.10 via "$(lab_ip a 4)" && talk tcp 10.96.0.10 80)"
+
+note "whole streams, through a backend here and one there, and whom they see"
+for pod in a1 b1; do
+  slices $pod
+  in_force $pod
+  for family in $both; do
+    address=$(lab_ip a $family)
+    lab_in world nk-probe stream "$address" 30081 --bytes "$(scaled 50000000)" > /dev/null || fail "a stream to $pod over IPv$family"
+    [ $pod = a1 ] && whom=${client[$family]} || whom=$address
+    equal "the client that $pod sees" "$whom" "$(lab_in world nk-probe seen-as "$address" 30081 | jq -r .address)"
+  done
+done
+
+note "datagrams in pieces; and that the client does not want the answers reaches the backend"
+watch world answers 'udp sport 30053'
+refuse() { lab_in world nft -f - <<< 'table inet refuse { chain input { type filter hook input priority 0; udp sport 30053 reject with icmpx port-unreachable; }; }'; }
+for pod in a1 b1; do
+  watch $pod errors 'icmp type destination-unreachable' 'icmpv6 type destination-unreachable'
+  slices $pod
+  in_force $pod
+  for family in $both; do
+    answers=$(seen world answers) errors=$(seen $pod errors)
+    refuse
+    # Where the overlay takes a part of the MTU, the first ones only find that out.
+    asked() { lab_in world bash -c "printf %03000d 0 > /dev/udp/$(lab_ip a $family)/30053"; sleep 0.1; [ "$(seen world answers)" -gt "$answers" ]; }
+    until_true 5 asked || fail "a datagram of 3000 bytes does not reach $pod over IPv$family"
+    eventually 5 '[ "$(seen $pod errors)" -gt "$errors" ]' || fail "an error does not reach $pod over IPv$family"
+    lab_in world nft delete table inet refuse
+  done
+done
+
+note "a pod of a node without services asks at this one"
+slices a1 b1
+in_force "a1 b1"
+for family in $both; do
+  equal "backends of TCP" "a1 b1" "$(talk tcp "$(lab_ip a $family)" 30080 30 b1 | names)"
+  equal "backends of UDP" "a1 b1" "$(talk connected "$(lab_ip a $family)" 30053 30 b1 | names)"
+done
+
+note "the agent is killed: services go on"
+lab_agent_stop a KILL
+equal "backends without an agent" "a1 b1" "$(talk tcp "$(lab_ip a 4)" 30080 30 | names)"
+agent a "$with_services"
+in_force "a1 b1"
+
+note "policy Local: only this node's backend, which sees the client; without one, silence"
+service '.spec.externalTrafficPolicy = "Local"'
+in_force a1
+equal "the client" "${client[4]}" "$(lab_in world nk-probe seen-as $balancer 81 | jq -r .address)"
+slices b1
+eventually 5 '[[ $(talk connected "$(lab_ip a 4)" 30053) = "error: no answer" ]]' || fail "an answer: $(talk connected "$(lab_ip a 4)" 30053)"
+
+note "nobody serves: refused at once"
+service
+slices
+for family in $both; do
+  for how in "tcp $(lab_ip a $family) 30080" "connected $(lab_ip a $family) 30053"; do
+    eventually 5 '[ "$(talk $how)" = "error: Connection refused" ]' || fail "$how: $(talk $how)"
+  done
+done
+at_least "drops" 1 "$(drops a no-backend)"
+
+note "who may ask, and who keeps a backend"
+service '.spec.loadBalancerSourceRanges = ["198.51.100.0/24"]'
+slices a1 b1
+eventually 5 '[[ $(talk connected $balancer 53) = "error: no answer" ]]' || fail "an answer: $(talk connected $balancer 53)"
+at_least "drops" 1 "$(drops a source-range)"
+service '.spec.loadBalancerSourceRanges = ["'"${client[4]}"'/32"] | .spec.sessionAffinity = "ClientIP"'
+eventually 5 '[ "$(talk tcp $balancer 80 20 | names | wc -w)" = 1 ]' || fail "several backends for one client"
+lacks "its backend" error "$(talk tcp $balancer 80 20 | names)"

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# nodeport.sh once more, where nodes reach each other's pods by the overlay.
+# devices: netkit
+export NODEPORT_ROUTING=overlay
+. "$(dirname "$0")/nodeport.sh"
