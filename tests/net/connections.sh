@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The table of translated connections: who stands in it, across restarts of the agent; what is flushed, and what ends by
+# itself.
+# devices: netkit veth
+. "$(dirname "$0")/../lib.sh"
+hierarchy=$(unified_hierarchy)
+[ -n "$hierarchy" ] || skip "no version 2 hierarchy of control groups: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+open_lab
+# Sockets of this machine are none of ours.
+group=$hierarchy/netkite-connections-$$
+mkdir "$group"
+at_close='clear_cgroups netkite-connections'
+nodes a b
+manifests=$lab/manifests
+mkdir "$manifests"
+put() { cat > "$lab/new" && mv "$lab/new" "$manifests/$1"; }
+for node in a b; do
+  jq -n --arg name "$node" --argjson n "${lab_number[$node]}" '{apiVersion: "v1", kind: "Node", metadata: {$name},
+    spec: {podCIDRs: ["10.77.\($n).0/24", "fd77:\($n)::/64"]},
+    status: {addresses: ["192.0.2.\($n)", "2001:db8::\($n)" | {type: "InternalIP", address: .}]}}' | put "$node.json"
+done
+with_services='del(.pools, .peers) | .kubernetes = {enabled: true, manifests: "'$manifests'"} | .http_port = 9477 |
+  .services = {enabled: true, cgroup: "'$group'"}'
+agent a "$with_services"
+agent b
+lab_pod b b1
+lab_start serve b1 nk-probe serve --tcp 5000
+
+# The backend is on another node, so that the source is translated too, to what the agent has learnt of its own node.
+jq -n '{apiVersion: "v1", kind: "Service", metadata: {name: "web"}, spec: {type: "NodePort", clusterIP: "10.96.0.10",
+  clusterIPs: ["10.96.0.10", "fd96::10"], ipFamilies: ["IPv4", "IPv6"],
+  ports: [{name: "web", protocol: "TCP", port: 80, targetPort: 5000, nodePort: 30081},
+    {name: "dns", protocol: "UDP", port: 53, targetPort: 5000, nodePort: 30053}]}}' | put service.json
+for family in $both; do
+  jq -n --arg family "$family" --arg address "$(lab_ip b1 "$family")" '{apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice", metadata: {name: "web-\($family)", labels: {"kubernetes.io/service-name": "web"}},
+    addressType: "IPv\($family)", endpoints: [{addresses: [$address], nodeName: "b", conditions: {ready: true}}],
+    ports: [{name: "web", protocol: "TCP", port: 5000}, {name: "dns", protocol: "UDP", port: 5000}]}' | put "slice-$family.json"
+done
+
+# hold NAME FAMILY: a connection that says nothing until $lab/NAME is there, and then what has become of it.
+hold() {
+  lab_start "$1" world bash -c 'exec 3<> "/dev/tcp/$0/30081" && echo open
+    until [ -e "$1" ]; do sleep 0.1; done
+    printf x >&3
+    read -rn 1 -t 3 -u 3 2> /dev/null && state=0 || state=$?
+    [ "$state" -gt 128 ] && echo open || echo broken' "$(lab_ip a "$2")" "$lab/$1"
+}
+release() { touch "$lab/$1"; lab_finish "$1"; }
+# Of the service's connections: lines FIELD…
+translated() { ctl a nat | jq -r '.connections[] | select(.entrance_port == 30081) | "\(.protocol) \(.state) \(.client) \(.entrance) \(.backend):\(.backend_port) \(.source)"' | sort; }
+page() { lab_in a bash -c "exec 3<> /dev/tcp/127.0.0.1/9477 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3"; }
+asked() { lab_in world nk-probe seen-as "$(lab_ip a "$1")" 30081 > /dev/null 2>&1; }
+for family in $both; do until_true 5 asked $family || fail "no answer over IPv$family: $(ctl a status | jq -c .problems)"; done
+equal "nothing is left of what was flushed" "2 0" "$(ctl a conntrack flush | jq .removed) $(ctl a nat | jq '.connections | length')"
+
+note "one line a connection, two entries, counted"
+hold one 4
+hold two 6
+line() { echo "TCP established $1 $2 $3:5000 $2"; }
+expected=$({ line 192.0.2.254 "$(lab_ip a 4)" "$(lab_ip b1 4)"; line 2001:db8::254 "$(lab_ip a 6)" "$(lab_ip b1 6)"; } | sort)
+equal "translated connections" "$expected" "$(translated)"
+port=$(ctl a nat | jq '[.connections[].source_port] | min')
+at_least "the port that a translation takes" 61000 "$port"
+equal "directions" "original original reply reply" "$(ctl a conntrack list | jq -r '.entries[].direction' | sort | paste -sd ' ')"
+equal "a limit" "1 true" "$(ctl a nat --limit 1 | jq -r '"\(.connections | length) \(.more)"')"
+eventually 10 '[[ $(page) = *"netkite_connections{use=\"service\",protocol=\"TCP\"} 2"* ]]' || fail "no figures: $(page | grep connections)"
+equal "the map's fill" 4 "$(ctl a status | jq '.maps[] | select(.name == "nk_ct_v1") | .entries')"
+
+note "a restart of the agent changes nothing"
+agent_again a "$with_services" KILL
+equal "translated connections" "$expected" "$(translated)"
+
+note "a flush takes those that it names; whoever goes on hears so"
+equal "of nobody" 0 "$(ctl a conntrack flush --address 203.0.113.99 | jq .removed)"
+equal "of a port, but another protocol" 0 "$(ctl a conntrack flush --port 30081 --protocol udp | jq .removed)"
+equal "of a backend" 1 "$(ctl a conntrack flush --address "$(lab_ip b1 4)" --protocol tcp | jq .removed)"
+equal "the flushed one" broken "$(release one)"
+equal "the other one" open "$(release two)"
+
+note "what has ended goes by itself"
+eventually 25 '[ "$(ctl a conntrack list | jq ".entries | length")" = 0 ]' || fail "still there: $(ctl a conntrack list | jq -c '.entries[]')"
+eventually 10 '[[ $(page) = *"netkite_connections_expired_total "[1-9]* ]]' || fail "none has expired: $(page | grep connections)"
