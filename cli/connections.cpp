@@ -14,7 +14,7 @@ Result<Json> fetch(Agent& agent, std::string_view op, const std::string& key, st
   Json list = Json::array();
   std::uint64_t place = 0;
   for (;;) {
-    const auto step = agent.call(op, {{"offset", place}});
+    auto step = agent.call(op, {{"offset", place}});
     if (!step) return step;
     const auto next = whole_number(*step, "next");
     bool more = next > place;
