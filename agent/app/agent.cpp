@@ -242,15 +242,20 @@ void Agent::reconcile() {
   if (cluster_) cluster_->set_ready(api::unready(status()).empty());
 }
 
+std::vector<std::string> Agent::open_problems() const {
+  auto all = problems_;
+  std::ranges::copy(datapath_->problems(), std::back_inserter(all));
+  if (services_) std::ranges::copy(services_->problems(), std::back_inserter(all));
+  if (connections_) std::ranges::copy(connections_->problems(), std::back_inserter(all));
+  return all;
+}
+
 // Said when they come and when they go, not every time that they are still there.
 void Agent::set_problems(std::vector<std::string> problems) {
   std::ranges::copy(cluster_problems_, std::back_inserter(problems));
   problems_ = std::move(problems);
   auto all = view_.problems;
-  std::ranges::copy(problems_, std::back_inserter(all));
-  std::ranges::copy(datapath_->problems(), std::back_inserter(all));
-  if (services_) std::ranges::copy(services_->problems(), std::back_inserter(all));
-  if (connections_) std::ranges::copy(connections_->problems(), std::back_inserter(all));
+  std::ranges::move(open_problems(), std::back_inserter(all));
   for (const auto& line : all) {
     if (std::ranges::find(said_, line) == said_.end()) spdlog::warn("{}", line);
   }
@@ -316,10 +321,6 @@ void Agent::log_reports() {
 }
 
 api::NodeStatus Agent::status() const {
-  auto problems = problems_;
-  std::ranges::copy(datapath_->problems(), std::back_inserter(problems));
-  if (services_) std::ranges::copy(services_->problems(), std::back_inserter(problems));
-  if (connections_) std::ranges::copy(connections_->problems(), std::back_inserter(problems));
   const auto uptime = std::chrono::steady_clock::now() - started_;
   return {
       .version = NETKITE_VERSION,
@@ -330,7 +331,7 @@ api::NodeStatus Agent::status() const {
       .peers = options_.peers.size(),
       .view = view_,
       .missing = missing_,
-      .problems = std::move(problems),
+      .problems = open_problems(),
       // In a cluster a node that has no way to the others is not ready: pods would come to it.
       .uplinks_attached =
           uplinks_->has_all(view_.uplinks) && (!cluster_ || options_.peers.empty() || !view_.uplinks.empty()),

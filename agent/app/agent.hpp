@@ -60,6 +60,7 @@ class Agent {
   [[nodiscard]] std::string not_ready() const;
 
   void set_problems(std::vector<std::string> problems);
+  [[nodiscard]] std::vector<std::string> open_problems() const;  // ours and those of our parts
   void reload();
   [[nodiscard]] Result<void> change_deny_list(const Reload& plan);
   void stop();
