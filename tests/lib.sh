@@ -4,6 +4,8 @@
 #
 #   nodes a b                    lab_nodes
 #   agent NODE [JQ-FILTER]       start the node's agent, with $DEVICE; again after `lab_agent_stop`: a restart
+#   services_lab                 open_lab, nodes a and b, Node objects for both in the folder $manifests, and $with_services: a filter for the
+#                                agent of a node with Services; `put FILE` puts an object (standard input) beside them
 #   plugin VERB NODE POD [wrapper…]   one call of the plugin itself: answer in $answer, status returned
 #   ctl NODE word…               the command-line tool, JSON output
 #   works FROM TO [4|6]          TO answers FROM; both families when none is given
@@ -81,6 +83,29 @@ agent() {
   lab_agent "$1" ".device = \"$DEVICE\" | .datapath = {compile: \"embedded\", cache_dir: \"$lab/$1/cache\", source_dir: \"$root/bpf\"} | ${2:-.}"
 }
 agent_again() { lab_agent_stop "$1" "${3:-TERM}"; agent "$1" "${2:-.}"; }
+
+# The machine's other processes are none of ours: the sockets of a node here are those of a control group, $group.
+services_lab() {
+  local hierarchy node name=${0##*/}
+  hierarchy=$(unified_hierarchy)
+  [ -n "$hierarchy" ] || skip "no version 2 hierarchy of control groups: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+  open_lab
+  group=$hierarchy/netkite-${name%.sh}-$$
+  mkdir -p "$group"
+  at_close="clear_cgroups ${group##*/}"
+  nodes a b
+  manifests=$lab/manifests
+  mkdir "$manifests"
+  for node in a b; do
+    jq -n --arg name "$node" --argjson n "${lab_number[$node]}" '{apiVersion: "v1", kind: "Node", metadata: {$name},
+      spec: {podCIDRs: ["10.77.\($n).0/24", "fd77:\($n)::/64"]},
+      status: {addresses: ["192.0.2.\($n)", "2001:db8::\($n)" | {type: "InternalIP", address: .}]}}' | put "$node.json"
+  done
+  with_services='del(.pools, .peers) | .kubernetes = {enabled: true, manifests: "'$manifests'"} |
+    .services = {enabled: true, cgroup: "'$group'"}'
+}
+# In place at once: the folder is watched.
+put() { cat > "$lab/new" && mv "$lab/new" "$manifests/$1"; }
 
 # The usual laboratory: two nodes with agents, pods a1 and a2 on node a, b1 on node b.
 usual_lab() {

@@ -228,7 +228,9 @@ lab_finish() {
   local pid
   pid=$(cat "$lab/jobs/$1.pid")
   [ -z "${2:-}" ] || kill "-$2" "$pid" 2>/dev/null || true
-  wait "$pid" || true
+  wait "$pid" 2>/dev/null || true
+  # Within $(…) it is another shell's child, which cannot be waited for.
+  while [ -e "/proc/$pid" ] && ! grep -qs '^State:.Z' "/proc/$pid/status"; do sleep 0.02; done
   rm "$lab/jobs/$1.pid"
   tail -n 1 "$lab/jobs/$1.out"
 }

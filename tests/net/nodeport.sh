@@ -4,25 +4,9 @@
 # families, with backends on this node and on another one.
 # devices: netkit veth
 . "$(dirname "$0")/../lib.sh"
-hierarchy=$(unified_hierarchy)
-[ -n "$hierarchy" ] || skip "no version 2 hierarchy of control groups: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
-open_lab
-# Sockets of this machine are none of ours.
-group=$hierarchy/netkite-nodeport-$$
-mkdir "$group"
-at_close='clear_cgroups netkite-nodeport'
-nodes a b
-manifests=$lab/manifests
-mkdir "$manifests"
-put() { cat > "$lab/new" && mv "$lab/new" "$manifests/$1"; }
-for node in a b; do
-  jq -n --arg name "$node" --argjson n "${lab_number[$node]}" '{apiVersion: "v1", kind: "Node", metadata: {$name},
-    spec: {podCIDRs: ["10.77.\($n).0/24", "fd77:\($n)::/64"]},
-    status: {addresses: ["192.0.2.\($n)", "2001:db8::\($n)" | {type: "InternalIP", address: .}]}}' | put "$node.json"
-done
+services_lab
 routing=${NODEPORT_ROUTING:-native}
-with_services='del(.pools, .peers) | .routing = "'$routing'" | .kubernetes = {enabled: true, manifests: "'$manifests'"} |
-  .services = {enabled: true, cgroup: "'$group'"}'
+with_services+=' | .routing = "'$routing'"'
 agent a "$with_services"
 agent b ".routing = \"$routing\""
 lab_pod a a1

@@ -4,24 +4,7 @@
 # datagrams of both families, while backends and agents come and go.
 # devices: netkit veth
 . "$(dirname "$0")/../lib.sh"
-hierarchy=$(unified_hierarchy)
-[ -n "$hierarchy" ] || skip "no version 2 hierarchy of control groups: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
-open_lab
-# The machine's other processes are none of ours: the node of this laboratory is a control group of its own.
-group=$hierarchy/netkite-services-$$
-mkdir "$group"
-at_close='clear_cgroups netkite-services'
-nodes a b
-manifests=$lab/manifests
-mkdir "$manifests"
-put() { cat > "$lab/new" && mv "$lab/new" "$manifests/$1"; }
-for node in a b; do
-  jq -n --arg name "$node" --argjson n "${lab_number[$node]}" '{apiVersion: "v1", kind: "Node", metadata: {$name},
-    spec: {podCIDRs: ["10.77.\($n).0/24", "fd77:\($n)::/64"]},
-    status: {addresses: ["192.0.2.\($n)", "2001:db8::\($n)" | {type: "InternalIP", address: .}]}}' | put "$node.json"
-done
-with_services='del(.pools, .peers) | .kubernetes = {enabled: true, manifests: "'$manifests'"} |
-  .services = {enabled: true, cgroup: "'$group'"}'
+services_lab
 agent a "$with_services"
 agent b
 lab_pod a a1
