@@ -244,7 +244,7 @@ class World {
 };
 
 TEST(RegistryAtRandom, ReadersAreNeverMisledAndNothingStays) {
-  for (unsigned seed = 1; seed <= 8 && !HasFailure(); ++seed) {
+  for (unsigned seed = 1; seed <= 20 && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     World world(seed);
     for (unsigned i = 0; i < kSteps && !HasFailure(); ++i) world.step();
