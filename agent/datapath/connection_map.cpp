@@ -152,10 +152,10 @@ std::vector<ConnectionMap::Table::Entry> ConnectionMap::directions_of(const Conn
   return directions;
 }
 
-// An entry that a packet has renewed since we looked is put back with all of the
-// connection. A packet that comes while an entry is out, and finds none, is as good as one that came a moment later:
-// the connection has been silent for all of its time. One that found the entry before we took it is translated, and its
-// mark is lost with the entry, which says the same.
+// An entry that a packet has renewed since we looked is put back with all of the connection. A packet that comes while
+// an entry is out, and finds none, is as good as one that came a moment later: the connection has been silent for all
+// of its time. One that found the entry before we took it is translated, and its mark is lost with the entry, which
+// says the same.
 Result<ConnectionMap::Fate> ConnectionMap::take(const ConnectionPair& pair) const {
   std::vector<Table::Entry> taken;
   bool renewed = false;

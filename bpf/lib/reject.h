@@ -273,8 +273,10 @@ static __always_inline void nk_turn(struct nk_packet *packet)
 	}
 }
 
-/* Counted as any refusal. Nobody answers a reset, or a later piece. `mtu`: of the
- * way that a packet is too big for, else 0. */
+/*
+ * Counted as any refusal. Nobody answers a reset, or a later piece. `mtu`: of the way that a packet is too big for,
+ * else 0.
+ */
 static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
 	__u32 icmp = nk_icmp4(reason);
@@ -293,8 +295,6 @@ static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet
 	return way && eth ? nk_go_on(ctx, eth, way, ctx->ifindex, hook) : TCX_DROP;
 }
 
-/* Counted as any refusal. Nobody answers a reset, or a later piece. `mtu`: of the
- * way that a packet is too big for, else 0. */
 static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
 	__u32 icmp = nk_icmp6(reason);
