@@ -15,6 +15,10 @@ target_include_directories(netkite_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(netkite_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
   -Wnon-virtual-dtor -Wold-style-cast -Wcast-align -Woverloaded-virtual -Wnull-dereference -Werror
   $<$<CONFIG:Release>:-ffunction-sections> $<$<CONFIG:Release>:-fdata-sections>)
+# libbpf's macros are statement expressions around compound literals, which clang's -Wpedantic names where they are used; and
+# libstdc++'s own stable_sort asks for a function that is deprecated.
+target_compile_options(netkite_options INTERFACE $<$<CXX_COMPILER_ID:Clang>:-Wno-gnu-statement-expression-from-macro-expansion
+  -Wno-c99-extensions -Wno-missing-designated-field-initializers -Wno-deprecated-declarations>)
 target_link_options(netkite_options INTERFACE $<$<CONFIG:Release>:-Wl,--gc-sections>)
 if(NETKITE_SANITIZE)
   target_compile_options(netkite_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)

@@ -20,7 +20,7 @@ void HealthChecks::follow(Checks checks) {
   for (const auto& [port, check] : checks_) {
     if (servers_.contains(port)) continue;
     auto server = WebServer::open(context_, {.port = port, .reach = WebServer::Reach::everywhere},
-                                  [this, port = port](std::string_view /*path*/) { return answer(port); });
+                                  [this, asked = port](std::string_view /*path*/) { return answer(asked); });
     if (server) {
       servers_.emplace(port, *std::move(server));
     } else {

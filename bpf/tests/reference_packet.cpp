@@ -164,7 +164,7 @@ Bytes reset(Bytes frame, const Packet& packet) {
   put(frame, at + 2, 2, packet.tuple.from_port);
   put(frame, at + 4, 4, sequence);
   put(frame, at + 8, 4, acknowledged);
-  put(frame, at + 12, 4, 5U << 28 | (acknowledges ? kRst : kRst | kAck) << 16);
+  put(frame, at + 12, 4, 5U << 28 | static_cast<std::uint32_t>(acknowledges ? kRst : kRst | kAck) << 16);
   put(frame, at + 16, 4, 0);
   put(frame, at + 16, 2, 0xffff - folded(sum(frame, at, 20) + addresses(packet.tuple) + kTcp + 20));
   const auto now = static_cast<std::uint32_t>(v6 ? 20 : at - kEthBytes + 20);

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds what the demonstration and the benchmarks run: the release preset, and the test tools with it.
 
-# [target…]: only those. Prints the build's folder. Repeated: a second.
+# What laboratories run (lab_open in lab.sh).
+lab_programs=(netkite-agent netkite-cni netkite nk-probe nk-cni nk-socket nk-packet nk-foreign)
+
+# [target…]: only those, otherwise what the demonstration and the benchmarks need. Prints the build's folder. Repeated: a second.
 build_for_lab() {
   local folder=$root/build/release log=$cache/build.log
   [ $# -gt 0 ] || set -- netkite-agent netkite-cni netkite nk-probe nk-cni
