@@ -12,6 +12,9 @@ using Duration = std::chrono::steady_clock::duration;
 constexpr auto kShortestPause = std::chrono::milliseconds(2);
 // A table that is nearly full is looked at so many times as fast, and without rests.
 constexpr int kHurry = 4;
+// Between steps so many times what one costs: a fiftieth of a processor, or a fifth.
+constexpr int kUsualRest = 49;
+constexpr int kHurriedRest = 4;
 
 }  // namespace
 
@@ -51,10 +54,12 @@ void Connections::step() {
   if (self_due_) write_self();
 }
 
-// Steps are as far apart as a full table needs it to be done in time; one that is not is done early, and rests.
+// Steps are as far apart as a full table needs it to be done in time; one that is not is done early, and rests. A table
+// whose steps cost more than that allows is late: what is old in it takes room that nobody wants yet.
 Duration Connections::pause_after(const datapath::Datapath::SweepStep& step) const {
   const auto usual = Duration(round_) / std::max(step.steps, 1U);
-  const auto pause = std::max<Duration>(step.hurry ? usual / kHurry : usual, kShortestPause);
+  const auto pause = step.hurry ? std::max<Duration>({usual / kHurry, step.cost * kHurriedRest, kShortestPause})
+                                : std::max<Duration>({usual, step.cost * kUsualRest, kShortestPause});
   if (!step.round_over || step.hurry) return pause;
   return std::max<Duration>(begin_ + round_ - std::chrono::steady_clock::now(), pause);
 }

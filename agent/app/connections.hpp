@@ -18,7 +18,7 @@ namespace netkite::app {
 class Connections {
  public:
   // The datapath outlives this. From `round` to `round` the whole table is looked at, in steps that leave the rest of
-  // the agent its time.
+  // the agent its time; more slowly where that costs too much.
   Connections(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath,
               std::chrono::milliseconds round = std::chrono::seconds(5));
 

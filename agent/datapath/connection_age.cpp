@@ -105,7 +105,16 @@ std::chrono::nanoseconds limit_of(ConnectionState state, std::uint8_t protocol, 
   }
 }
 
-std::chrono::nanoseconds least_limit(Pressure pressure) { return pressure == Pressure::none ? kHalf : kLeast; }
+std::chrono::nanoseconds least_limit(const nk_connection& entry, std::uint8_t protocol, Pressure pressure) {
+  if (is_short_lived(entry, protocol)) return limit_of(ConnectionState::half, protocol, pressure);
+  const auto state = protocol == IPPROTO_TCP ? ConnectionState::half_closed : ConnectionState::answered;
+  return limit_of(state, protocol, pressure);
+}
+
+bool is_short_lived(const nk_connection& entry, std::uint8_t protocol) {
+  if (protocol != IPPROTO_TCP) return entry.seen == 0;
+  return (entry.seen & NK_CT_ACK) == 0 || (entry.seen & (NK_CT_FIN | NK_CT_RST)) != 0;
+}
 
 std::chrono::nanoseconds silence_of(const nk_connection& entry, std::uint64_t now_ns) {
   return std::chrono::nanoseconds(now_ns - std::min<std::uint64_t>(entry.time_ns, now_ns));

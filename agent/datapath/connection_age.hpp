@@ -31,13 +31,17 @@ enum class ConnectionState : std::uint8_t {
 [[nodiscard]] ConnectionState state_of(const ConnectionPair& pair);
 
 // How full the table is: from 3/4 and 15/16 on, what nobody has answered goes earlier, so that a flood of it does not
-// keep others out.
+// keep others out. The highest too when ports are short.
 enum class Pressure : std::uint8_t { none, high, highest };
 [[nodiscard]] Pressure pressure_of(std::uint64_t entries, std::uint64_t max_entries);
 
 [[nodiscard]] std::chrono::nanoseconds limit_of(ConnectionState state, std::uint8_t protocol, Pressure pressure);
-// The smallest limit there is: no entry that is younger needs a look at its other direction.
-[[nodiscard]] std::chrono::nanoseconds least_limit(Pressure pressure);
+// An entry that has been silent for less needs no look at its other direction: what would make the connection old
+// earlier than this shows on that one, and is found there. Most entries of a long table are such.
+[[nodiscard]] std::chrono::nanoseconds least_limit(const nk_connection& entry, std::uint8_t protocol,
+                                                   Pressure pressure);
+// Whether that is a matter of seconds: the connection has not come about, or it ends.
+[[nodiscard]] bool is_short_lived(const nk_connection& entry, std::uint8_t protocol);
 
 // `now` and the entries' times are CLOCK_MONOTONIC. An entry may have been written after `now`: silent for no time.
 [[nodiscard]] std::chrono::nanoseconds silence_of(const nk_connection& entry, std::uint64_t now_ns);

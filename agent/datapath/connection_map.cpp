@@ -138,9 +138,18 @@ Result<Datapath::FlushStep> ConnectionMap::flush(std::uint32_t place, const Conn
   return step;
 }
 
-// A round that finds more than the last one did says so before it is over.
+// A round that finds more than the last one did says so before it is over. Ports may be short in a table that is nearly
+// empty: each backend has its own, and few of them.
 Pressure ConnectionMap::pressure() const {
+  if (found_.short_of_ports || finding_.short_of_ports) return Pressure::highest;
   return pressure_of(std::max(found_.entries, finding_.entries), table_.handle().info.max_entries);
+}
+
+// Short of room, and there is something to gain: a table that is full of established connections stays so, however
+// often it is looked at.
+bool ConnectionMap::hurry() const {
+  const auto short_lived = std::max(found_.short_lived, finding_.short_lived);
+  return pressure() == Pressure::highest && short_lived * 32 > table_.handle().info.max_entries;
 }
 
 // The direction of who began it first: the answers' claims an address and a port, and must not be free for others as
@@ -174,15 +183,18 @@ Result<ConnectionMap::Fate> ConnectionMap::take(const ConnectionPair& pair) cons
 }
 
 Result<ConnectionMap::Fate> ConnectionMap::judge(const Table::Entry& entry, std::uint64_t now_ns) const {
-  if (silence_of(entry.second, now_ns) < least_limit(pressure())) return Fate::stays;
+  if (silence_of(entry.second, now_ns) < least_limit(entry.second, entry.first.protocol, pressure())) {
+    return Fate::stays;
+  }
   const auto pair = pair_of(entry);
   if (!pair) return tl::make_unexpected(pair.error());
   return is_old(*pair, now_ns, pressure()) ? take(*pair) : Fate::stays;
 }
 
+// Both directions by the first one: the other may look as if it stayed, and go in the same round.
 void ConnectionMap::count(const Table::Entry& entry) {
-  ++finding_.entries;
   if (entry.second.reply != 0) return;
+  finding_.entries += 2;
   const auto use = std::ranges::find(kUses, entry.second.use);
   const auto protocol = std::ranges::find(kProtocols, entry.first.protocol);
   if (use == kUses.end() || protocol == kProtocols.end()) return;
@@ -191,7 +203,8 @@ void ConnectionMap::count(const Table::Entry& entry) {
 }
 
 // What cannot be taken away stays until the next round, and keeps nothing else.
-Result<Datapath::SweepStep> ConnectionMap::sweep(std::uint64_t now_ns) {
+Result<Datapath::SweepStep> ConnectionMap::sweep(std::uint64_t now_ns, std::uint64_t refused) {
+  if (std::exchange(refused_, refused).value_or(refused) < refused) finding_.short_of_ports = true;
   const auto piece = table_.piece(place_, kSwept);
   if (!piece) return tl::make_unexpected(piece.error());
   Result<void> trouble;
@@ -200,14 +213,14 @@ Result<Datapath::SweepStep> ConnectionMap::sweep(std::uint64_t now_ns) {
     if (!fate) trouble = tl::make_unexpected(fate.error());
     const auto what = fate.value_or(Fate::stays);
     if (what == Fate::stays) count(entry);
+    if (is_short_lived(entry.second, entry.first.protocol)) ++finding_.short_lived;
     expired_ += what == Fate::expired ? 1 : 0;
   }
   place_ = piece->next.value_or(0);
   if (!piece->next) found_ = std::exchange(finding_, {});
   if (!trouble) return tl::make_unexpected(trouble.error());
-  return Datapath::SweepStep{.round_over = !piece->next,
-                             .hurry = pressure() == Pressure::highest,
-                             .steps = table_.handle().info.max_entries / kSwept + 1};
+  return Datapath::SweepStep{
+      .round_over = !piece->next, .hurry = hurry(), .steps = table_.handle().info.max_entries / kSwept + 1};
 }
 
 ConnectionCounts ConnectionMap::counts() const {

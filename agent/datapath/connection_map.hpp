@@ -22,7 +22,8 @@ class ConnectionMap {
   [[nodiscard]] Result<ConnectionPlace> list(std::uint32_t place, std::uint64_t now_ns,
                                              const std::function<void(const ConnectionEntry&)>& each) const;
   [[nodiscard]] Result<Datapath::FlushStep> flush(std::uint32_t place, const ConnectionFilter& filter) const;
-  [[nodiscard]] Result<Datapath::SweepStep> sweep(std::uint64_t now_ns);
+  // `refused`: connections so far that no port was left for.
+  [[nodiscard]] Result<Datapath::SweepStep> sweep(std::uint64_t now_ns, std::uint64_t refused = 0);
   [[nodiscard]] ConnectionCounts counts() const;
 
   using Table = TypedMap<nk_tuple, nk_connection>;
@@ -35,19 +36,23 @@ class ConnectionMap {
   static constexpr std::size_t kKinds = 8;
   struct Tally {
     std::uint64_t entries = 0;
+    std::uint64_t short_lived = 0;              // of them, or expired
     std::array<std::uint64_t, kKinds> kinds{};  // connections
+    bool short_of_ports = false;                // somebody has been refused in the meantime
   };
 
   [[nodiscard]] static std::vector<Table::Entry> directions_of(const ConnectionPair& pair);
   [[nodiscard]] Result<Fate> judge(const Table::Entry& entry, std::uint64_t now_ns) const;
   void count(const Table::Entry& entry);
   [[nodiscard]] Pressure pressure() const;
+  [[nodiscard]] bool hurry() const;
 
   Table table_;
   TypedMap<std::uint32_t, nk_self> self_;
   std::uint32_t place_ = 0;  // where the sweep goes on
   Tally found_, finding_;    // by the last whole round, and by this one so far
   std::uint64_t expired_ = 0;
+  std::optional<std::uint64_t> refused_;
 };
 
 }  // namespace netkite::datapath

@@ -3,6 +3,7 @@
 // Everything is pinned below `bpffs`, so packets flow on when the agent ends; opening adopts what is there.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -190,8 +191,9 @@ class Datapath {
   // Takes away what is old, from where the last step ended.
   struct SweepStep {
     bool round_over = false;
-    bool hurry = false;       // the table is filling up
-    std::uint32_t steps = 1;  // through a table that is full
+    bool hurry = false;                // the table is filling up with what will soon be old
+    std::uint32_t steps = 1;           // through a table that is full
+    std::chrono::nanoseconds cost{0};  // of processor time
   };
   [[nodiscard]] virtual Result<SweepStep> sweep_connections() = 0;
   [[nodiscard]] virtual Result<ConnectionCounts> connection_counts() const = 0;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Datapath's connections: only there where services are asked for.
 #include <chrono>
+#include <ctime>
 
 #include "agent/datapath/kernel_datapath.hpp"
+#include "agent/datapath/reports.hpp"
+#include "bpf/abi/netkite.h"
 
 namespace netkite::datapath {
 namespace {
@@ -13,6 +16,13 @@ auto no_connections() { return fail(Code::not_found, "services.enabled is false:
 std::uint64_t monotonic_ns() {
   const std::chrono::nanoseconds time = std::chrono::steady_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(time.count());
+}
+
+// Of this thread: what others take from it in between is not counted.
+std::chrono::nanoseconds processor_time() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
 }  // namespace
@@ -35,7 +45,11 @@ Result<Datapath::FlushStep> KernelDatapath::flush_connections(std::uint32_t plac
 
 Result<Datapath::SweepStep> KernelDatapath::sweep_connections() {
   if (!connections_) return no_connections();
-  return connections_->sweep(monotonic_ns());
+  const auto before = processor_time();
+  const auto refused = report_drops(core_->maps, NK_DROP_PORTS_EXHAUSTED);
+  auto step = connections_->sweep(monotonic_ns(), refused ? refused->packets : 0);
+  if (step) step->cost = processor_time() - before;
+  return step;
 }
 
 Result<ConnectionCounts> KernelDatapath::connection_counts() const {

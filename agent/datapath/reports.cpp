@@ -29,19 +29,25 @@ bool counts_entries(std::uint32_t type) { return type == BPF_MAP_TYPE_HASH || ty
 
 }  // namespace
 
-Result<std::vector<DropCount>> report_drops(const MapStore& maps) {
+Result<DropCount> report_drops(const MapStore& maps, std::uint32_t reason) {
   const auto map = maps.find(kDrops);
   if (!map || map->info.value_size != sizeof(nk_counter)) return fail(Code::not_found, "no drop counters");
   std::vector<nk_counter> cpus(static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)));
+  if (bpf_map_lookup_elem(map->fd, &reason, cpus.data()) != 0) return fail_errno(errno, "read drop counters");
+  DropCount count{.reason = std::string(drop_reason_name(reason)), .packets = 0, .bytes = 0};
+  for (const auto& cpu : cpus) {
+    count.packets += cpu.packets;
+    count.bytes += cpu.bytes;
+  }
+  return count;
+}
+
+Result<std::vector<DropCount>> report_drops(const MapStore& maps) {
   std::vector<DropCount> counts;
   for (std::uint32_t reason = 0; reason < NK_DROP_REASON_COUNT; ++reason) {
-    if (bpf_map_lookup_elem(map->fd, &reason, cpus.data()) != 0) return fail_errno(errno, "read drop counters");
-    DropCount count{.reason = std::string(drop_reason_name(reason)), .packets = 0, .bytes = 0};
-    for (const auto& cpu : cpus) {
-      count.packets += cpu.packets;
-      count.bytes += cpu.bytes;
-    }
-    counts.push_back(std::move(count));
+    auto count = report_drops(maps, reason);
+    if (!count) return tl::make_unexpected(count.error());
+    counts.push_back(*std::move(count));
   }
   return counts;
 }

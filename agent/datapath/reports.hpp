@@ -15,6 +15,7 @@
 namespace netkite::datapath {
 
 [[nodiscard]] Result<std::vector<DropCount>> report_drops(const MapStore& maps);
+[[nodiscard]] Result<DropCount> report_drops(const MapStore& maps, std::uint32_t reason);
 // `counted`: the entries of maps, by name, that somebody has counted already, because it takes too long.
 [[nodiscard]] Result<std::vector<MapReport>> report_maps(const MapStore& maps,
                                                          const std::map<std::string, std::uint64_t>& counted);

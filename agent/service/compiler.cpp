@@ -50,7 +50,7 @@ class Planner {
     // An address may be written among the external ones, too: that must not open it.
     const auto& balanced = service_.load_balancer_ips;
     const bool bound = std::ranges::find(balanced, planned.frontend.address) != balanced.end();
-    planned.entrance = Entrance{.set = set, .ranges = bound && !service_.source_ranges.empty()};
+    planned.entrance = Entrance{.set = set, .ranges = bound && !ranges_of(service_, set).empty()};
   }
   // Of all frontends of a port in a family the same is asked.
   [[nodiscard]] bool leads_here(const SetKey& set, const kube::ServicePort& port);

@@ -7,7 +7,7 @@
 //   address and spares a hop for who comes from outside. A connection from a node or a pod has neither to lose, and
 //   kube-proxy lets it go everywhere too. Entrances obey it.
 // - loadBalancerSourceRanges bind entrances at the load balancer's addresses and no others: not NodePorts, not external
-//   IPs, not the node's own sockets. Unlike kube-proxy, ranges of one family keep the other one out altogether.
+//   IPs, not the node's own sockets. A family that has none is open to everybody.
 // - NodePorts are at the node's addresses, not at loopback ones: what connects to 127.0.0.1 means the node itself.
 // What the programs cannot do has no entrance: SCTP, and a service port with the node itself among its endpoints, whose
 // answers would leave past the programs that have to translate them.

@@ -25,7 +25,10 @@ NK_SIZE_IS(nk_tuple, 40);
 #define NK_CT_SERVICE	 1 /* asked for at an entrance of a service */
 #define NK_CT_MASQUERADE 2 /* a pod's, to the outside */
 
-/* nk_connection.seen: what packets of this direction have shown; those of other protocols than TCP show NK_CT_SYN. */
+/*
+ * nk_connection.seen: what packets of this direction have shown; those of other protocols than TCP show NK_CT_SYN. RST
+ * stays until the next packet, FIN until the next SYN.
+ */
 #define NK_CT_SYN (1U << 0)
 #define NK_CT_ACK (1U << 1)
 #define NK_CT_FIN (1U << 2)

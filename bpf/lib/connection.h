@@ -42,14 +42,19 @@ static __always_inline __u8 nk_shown(const struct nk_packet *packet)
 	       (flags & NK_TCP_FIN ? NK_CT_FIN : 0) | (flags & NK_TCP_RST ? NK_CT_RST : 0);
 }
 
-/* Written only when it tells something new, so that a connection's packets do not take its line from other CPUs. */
+/*
+ * Written only when it tells something new, so that a connection's packets do not take its line from other CPUs.
+ * Anybody can send a reset in somebody else's name, and no sequence numbers are known here that would give him away: so
+ * it counts until its sender goes on. A SYN is a beginning, and forgets how the port's last connection has ended.
+ */
 static __always_inline void nk_note(struct nk_connection *connection, const struct nk_packet *packet)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	__u8 shown = nk_shown(packet);
+	__u8 seen = (connection->seen & ~(shown & NK_CT_SYN ? NK_CT_FIN | NK_CT_RST : NK_CT_RST)) | shown;
 
 	if (now - connection->time_ns >= NK_NS_PER_S)
 		connection->time_ns = now;
-	if (unlikely(shown & ~connection->seen))
-		connection->seen |= shown;
+	if (unlikely(seen != connection->seen))
+		connection->seen = seen;
 }

@@ -7,14 +7,16 @@
 
 #define NK_PORT_TRIES 32
 
+/* A client's FIN or RST alone may be anybody's. */
 static __always_inline bool nk_is_over(const struct nk_connection *connection, const struct nk_connection *reply)
 {
-	return !reply || (connection->seen | reply->seen) & (NK_CT_FIN | NK_CT_RST);
+	return !reply || reply->seen & NK_CT_RST || connection->seen & reply->seen & NK_CT_FIN;
 }
 
 /*
- * Of a connection's first direction. A client that uses its port anew begins a new connection. A flow of datagrams has
- * no end: it goes on with another backend when its own has gone.
+ * Of a connection's first direction. A client that uses its port anew begins a new connection; where it is not certain
+ * that the last one is over, it stays with its backend, which knows. A flow of datagrams has no end: it goes on with
+ * another backend when its own has gone.
  */
 static __noinline bool nk_begins_anew(const struct nk_packet *packet, const struct nk_connection *connection)
 {
@@ -22,7 +24,9 @@ static __noinline bool nk_begins_anew(const struct nk_packet *packet, const stru
 
 	nk_reverse(&back, &connection->to);
 	if (packet->tuple.protocol == IPPROTO_TCP) {
-		if (!nk_is_over(connection, nk_connection(&back)))
+		bool ended = connection->seen & NK_CT_RST && !nk_backend(connection->backend, connection->set);
+
+		if (!ended && !nk_is_over(connection, nk_connection(&back)))
 			return false;
 	} else if (nk_backend(connection->backend, connection->set)) {
 		return false;

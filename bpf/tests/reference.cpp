@@ -204,8 +204,11 @@ bool Node::begins_anew(const Packet& packet, const Connection& connection) {
   if (connection.reply || packet.quoted != 0 || packet.tuple.protocol != kTcp || !begins(packet)) return false;
   const auto back = connection.to.reversed();
   const auto other = connections_.find(back);
-  const auto seen = connection.seen | (other == connections_.end() ? NK_CT_FIN : other->second.seen);
-  if ((seen & (NK_CT_FIN | NK_CT_RST)) == 0) return false;
+  if (other != connections_.end()) {
+    const bool reset = (other->second.seen & NK_CT_RST) != 0;
+    const bool closed = (connection.seen & other->second.seen & NK_CT_FIN) != 0;
+    if (!reset && !closed) return false;  // backends do not go here
+  }
   connections_.erase(back);
   connections_.erase(packet.tuple);
   return true;
@@ -272,7 +275,9 @@ Answer Node::follow(const Bytes& frame, const Packet& packet, Connection& connec
   if (packet.hops <= 1) return refused(frame, packet, NK_DROP_HOP_LIMIT);
   if (who(to.to) == Who::remote && frame.size() - kEthBytes > kMtu)
     return refused(frame, packet, NK_DROP_TOO_BIG, kMtu);
-  connection.seen |= shown(packet);
+  const auto flags = shown(packet);
+  const auto forgotten = (flags & NK_CT_SYN) != 0 ? NK_CT_FIN | NK_CT_RST : NK_CT_RST;
+  connection.seen = static_cast<std::uint8_t>((connection.seen & ~forgotten) | flags);
   return onward(translated(frame, packet, to), to.to);
 }
 

@@ -149,17 +149,18 @@ TEST_F(Connections, AFlowOfDatagramsMovesWhenItsBackendGoesAndAStreamStays) {
 
 TEST_F(Connections, APortThatIsUsedAnewBeginsANewConnection) {
   backends(20, 4, {.set = kSet, .count = 4, .affinity_s = 0, .flags = 0, .table = 0});
-  for (const std::uint8_t last : {kFin, kRst}) {
-    std::set<std::string> seen;
-    for (int i = 0; i < 20; ++i) {
-      seen.insert(backend_of(asking(kClient, 1)));
-      auto end = asking(kClient, 1);
-      end.flags = static_cast<std::uint8_t>(last | kAck);
-      backend_of(end);
-    }
-    EXPECT_GE(seen.size(), 2U);
-    EXPECT_EQ(node_.connections(), 2U);
+  std::set<std::string> seen;
+  for (int i = 0; i < 20; ++i) {
+    const auto ends = ends_of(netdev_.run(frame(asking(kClient, 1))).frame);
+    seen.insert(ends.to);
+    const Talk last{.ends = reversed(ends), .flags = kAck | kFin};
+    EXPECT_EQ(netdev_.run(frame(last)).verdict, kRedirect);
+    auto end = asking(kClient, 1);
+    end.flags = kAck | kFin;
+    backend_of(end);
   }
+  EXPECT_GE(seen.size(), 2U);
+  EXPECT_EQ(node_.connections(), 2U);
   // The other side has ended it.
   const auto ends = ends_of(netdev_.run(frame(asking(kClient, 1))).frame);
   auto reset = Talk{.ends = reversed(ends), .flags = kRst};
@@ -168,6 +169,43 @@ TEST_F(Connections, APortThatIsUsedAnewBeginsANewConnection) {
   backend_of(asking(kClient, 1));
   EXPECT_EQ(node_.connections(), 2U);
   EXPECT_EQ(node_.connection(asking(kClient, 1).ends, kTcp)->seen, NK_CT_SYN);
+}
+
+// Somebody sends in the client's name, and knows no more than addresses and ports.
+TEST_F(Connections, WhatMayBeForgedEndsNoConnection) {
+  backends(20, 4, {.set = kSet, .count = 4, .affinity_s = 0, .flags = 0, .table = 0});
+  const auto ask = asking(kClient, 1);
+  const auto seen = ends_of(netdev_.run(frame(ask)).frame);
+  const auto send = [&](std::uint8_t flags) {
+    auto talk = ask;
+    talk.flags = flags;
+    EXPECT_EQ(ends_of(netdev_.run(frame(talk)).frame), seen);
+    return node_.connection(ask.ends, kTcp)->seen;
+  };
+  EXPECT_EQ(send(kAck), NK_CT_SYN | NK_CT_ACK);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(send(kRst), NK_CT_SYN | NK_CT_ACK | NK_CT_RST);
+    EXPECT_EQ(send(kSyn), NK_CT_SYN | NK_CT_ACK);
+    EXPECT_EQ(send(kFin | kAck), NK_CT_SYN | NK_CT_ACK | NK_CT_FIN);
+    EXPECT_EQ(send(kSyn), NK_CT_SYN | NK_CT_ACK);
+  }
+  // The client itself goes on.
+  send(kRst);
+  EXPECT_EQ(send(kAck), NK_CT_SYN | NK_CT_ACK);
+  EXPECT_EQ(node_.connections(), 2U);
+}
+
+TEST_F(Connections, AfterAResetAPortIsNotTiedToABackendThatHasGone) {
+  backends(20, 2, {.set = kSet, .count = 2, .affinity_s = 0, .flags = 0, .table = 0});
+  std::uint16_t port = 1;
+  while (backend_of(asking(kClient, port)) == "10.0.9.10") ++port;
+  remove_backend(21);
+  put(netdev_, "nk_slot_v1", nk_slot_key{.set = kSet, .index = 1}, std::uint32_t{20});
+  EXPECT_NE(backend_of(asking(kClient, port)), "10.0.9.10");
+  auto reset = asking(kClient, port);
+  reset.flags = kRst;
+  backend_of(reset);
+  EXPECT_EQ(backend_of(asking(kClient, port)), "10.0.9.10");
 }
 
 TEST_F(Connections, SaysWhatItHasSeen) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The table of translated connections: who stands in it, across restarts of the agent; what is flushed, and what ends by
-# itself.
+# The table of translated connections: who stands in it, across restarts of the agent; what is flushed, what others
+# cannot end, and what ends by itself.
 # devices: netkit veth
 . "$(dirname "$0")/../lib.sh"
 services_lab
@@ -63,6 +63,21 @@ equal "of a port, but another protocol" 0 "$(ctl a conntrack flush --port 30081 
 equal "of a backend" 1 "$(ctl a conntrack flush --address "$(lab_ip b1 4)" --protocol tcp | jq .removed)"
 equal "the flushed one" broken "$(release one)"
 equal "the other one" open "$(release two)"
+
+note "what others send in a client's name ends no connection"
+mac=$(ip -n "$lab_prefix-a" -j link show eth0 | jq -r '.[0].address')
+hold three 4
+# The ports of those that are established: the client's, and the one that it is translated to.
+seen_as() { ctl a nat | jq -r '.connections[] | select(.state == "established") | "\(.client_port) \(.source_port)"'; }
+eventually 5 '[ "$(seen_as | wc -l)" = 1 ]' || fail "expected one connection: $(ctl a nat | jq -c '.connections[]')"
+as=$(seen_as)
+forge() { lab_in world nk-packet eth0 "$1:30081:${as% *}" 192.0.2.254 "$(lab_ip a 4)" 1 "$mac"; }
+forge rst
+eventually 5 '[ -z "$(seen_as)" ]' || fail "a reset shows nowhere"
+forge syn
+eventually 5 '[ "$(seen_as)" = "$as" ]' || fail "expected '$as', got: $(ctl a nat | jq -c '.connections[]')"
+forge rst
+equal "the client goes on" open "$(release three)"
 
 note "what has ended goes by itself"
 eventually 25 '[ "$(ctl a conntrack list | jq ".entries | length")" = 0 ]' || fail "still there: $(ctl a conntrack list | jq -c '.entries[]')"

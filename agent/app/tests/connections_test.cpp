@@ -72,6 +72,19 @@ TEST_F(ConnectionsTest, ATableThatIsNearlyFullGetsNoRest) {
   EXPECT_EQ(journal_.count("sweep"), 5);
 }
 
+TEST_F(ConnectionsTest, StepsThatCostMuchAreMadeLessOften) {
+  int steps = 0;
+  for (const bool hurry : {false, true}) {
+    // Without the cost a step would follow after 2 ms.
+    datapath_.sweep_step = {.round_over = false, .hurry = hurry, .steps = 30'000, .cost = std::chrono::minutes(1)};
+    begin();
+    run_steps(++steps);
+    context_.restart();
+    context_.run_for(milliseconds(20));
+    EXPECT_EQ(journal_.count("sweep"), steps);
+  }
+}
+
 TEST_F(ConnectionsTest, EndsWhenItIsTold) {
   begin(milliseconds(2));
   run_steps(2);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -66,7 +67,6 @@ TEST_P(ConnectionAge, IsBoundedByItsState) {
     }
     both.there_silent = both.back_silent = limit + 1;
     for (const auto& pair : pairs(both)) EXPECT_TRUE(is_old(pair, kNow, pressure)) << "at " << limit + 1 << " s";
-    EXPECT_LE(least_limit(pressure), limit_of(each.state, each.both.protocol, pressure));
   }
 }
 
@@ -96,6 +96,38 @@ INSTANTIATE_TEST_SUITE_P(
              7,
              7}),
     [](const testing::TestParamInfo<Case>& each) { return each.param.name; });
+
+// Whatever is old shows on one of its directions, so that a look at the other one can wait for that.
+TEST(ConnectionLeastLimit, IsPassedByOneDirectionOfAllThatIsOld) {
+  constexpr std::uint8_t kAll = NK_CT_SYN | NK_CT_ACK | NK_CT_FIN | NK_CT_RST;
+  int old = 0;
+  for (const std::uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP}) {
+    for (std::uint8_t there = 0; there <= kAll; ++there) {
+      for (std::uint8_t back = 0; back <= kAll; ++back) {
+        for (const std::uint64_t silent_s : {1U, 2U, 5U, 7U, 10U, 30U, 120U, 3600U, 8000U}) {
+          for (const auto pressure : {Pressure::none, Pressure::high, Pressure::highest}) {
+            const auto both = pairs({protocol, there, back, silent_s, silent_s});
+            if (!is_old(both.front(), kNow, pressure)) continue;
+            ++old;
+            const auto shows = [&](const ConnectionPair& pair) {
+              return silence_of(pair.entry, kNow) >= least_limit(pair.entry, protocol, pressure);
+            };
+            EXPECT_TRUE(std::ranges::any_of(both, shows))
+                << int{protocol} << " " << int{there} << " " << int{back} << " " << silent_s;
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(old, 1000);
+}
+
+TEST(ConnectionLeastLimit, OfWhatIsInUseIsLong) {
+  EXPECT_EQ(least_limit(direction(true, kOpen, 0), IPPROTO_TCP, Pressure::highest), seconds(3600));
+  EXPECT_EQ(least_limit(direction(true, kSyn, 0), IPPROTO_UDP, Pressure::none), seconds(120));
+  EXPECT_EQ(least_limit(direction(true, 0, 0), IPPROTO_UDP, Pressure::none), seconds(5));
+  EXPECT_EQ(least_limit(direction(false, kFin, 0), IPPROTO_TCP, Pressure::highest), seconds(2));
+}
 
 TEST(ConnectionSilence, IsThatOfTheDirectionWhichSpokeLast) {
   for (const auto& pair : pairs({.there = kOpen, .back = kOpen, .there_silent = 9000, .back_silent = 1})) {

@@ -144,14 +144,21 @@ TEST_F(EntranceTest, RangesAreTheSetsAndTheBalancersAlone) {
   auto changes = tell({endpoint("10.0.0.1")});
   EXPECT_THAT(changes.ranges, ElementsAre(Range{.set = set, .clients = cidr("192.0.2.0/25")}));
   EXPECT_TRUE(changes.entrances.empty() && changes.gone_ranges.empty());
-  // Only the other family's are left: nobody gets in.
-  service.source_ranges = {cidr("2001:db8::/32")};
+  service.source_ranges.clear();
   changes = tell({endpoint("10.0.0.1")});
   EXPECT_THAT(changes.gone_ranges, SizeIs(2));
-  EXPECT_TRUE(maps.entrances.at(balancer).ranges);
-  service.source_ranges.clear();
-  tell({endpoint("10.0.0.1")});
   EXPECT_FALSE(maps.entrances.at(balancer).ranges);
+}
+
+TEST_F(EntranceTest, RangesOfOneFamilyDoNotCloseTheOther) {
+  service.source_ranges = {cidr("198.51.100.0/24")};
+  tell({endpoint("10.0.0.1")});
+  EXPECT_TRUE(maps.entrances.at(balancer).ranges);
+  service.source_ranges = {cidr("2001:db8::/32")};
+  const auto changes = tell({endpoint("10.0.0.1")});
+  EXPECT_THAT(changes.gone_ranges, SizeIs(1));
+  EXPECT_FALSE(maps.entrances.at(balancer).ranges);
+  EXPECT_TRUE(maps.ranges.empty());
 }
 
 TEST_F(EntranceTest, TablesAreOnlyThereWhereTheyAreAskedForAndEntered) {

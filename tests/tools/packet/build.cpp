@@ -15,10 +15,10 @@ namespace {
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::uint8_t kIcmp = 1;
+constexpr std::uint8_t kTcp = 6;
 constexpr std::uint8_t kUdp = 17;
 constexpr std::uint8_t kRouting = 43;
 constexpr std::uint8_t kIcmp6 = 58;
-constexpr std::uint16_t kPort = 9999;
 
 void put16(Bytes& out, std::size_t value) {
   out.push_back(static_cast<std::uint8_t>(value >> 8U));
@@ -47,14 +47,24 @@ struct Payload {
   bool pseudo_header = true;  // ICMP for IPv4 has none
 };
 
-Payload udp() {
+Payload udp(Ports ports) {
   Bytes bytes;
-  put16(bytes, kPort);
-  put16(bytes, kPort);
+  put16(bytes, ports.from);
+  put16(bytes, ports.to);
   put16(bytes, 12);
   put16(bytes, 0);
   put(bytes, std::array<std::uint8_t, 4>{'n', 'k', 'n', 'k'});
   return {.protocol = kUdp, .bytes = std::move(bytes), .checksum_at = 6};
+}
+
+// RFC 9293 3.1: sequence numbers that nobody has agreed on, no options, no data.
+Payload tcp(Ports ports, std::uint8_t flags) {
+  Bytes bytes;
+  put16(bytes, ports.from);
+  put16(bytes, ports.to);
+  put(bytes, std::array<std::uint8_t, 8>{'n', 'k', 'n', 'k', 0, 0, 0, 0});
+  put(bytes, std::array<std::uint8_t, 8>{0x50, flags, 0x20, 0, 0, 0, 0, 0});
+  return {.protocol = kTcp, .bytes = std::move(bytes), .checksum_at = 16};
 }
 
 // A type, its code, and the rest of the message after the checksum.
@@ -139,8 +149,11 @@ Bytes arp(const Ip& source, const Ip& destination) {
   return out;
 }
 
-std::optional<Payload> payload_of(std::string_view kind, const Ip& source, const Ip& destination) {
-  if (kind == "udp" || kind == "source-route" || kind == "fragment" || kind == "truncated") return udp();
+std::optional<Payload> payload_of(std::string_view kind, const Ip& source, const Ip& destination, Ports ports) {
+  if (kind == "udp" || kind == "source-route" || kind == "fragment" || kind == "truncated") return udp(ports);
+  if (kind == "syn") return tcp(ports, 0x02);
+  if (kind == "rst") return tcp(ports, 0x04);
+  if (kind == "ack") return tcp(ports, 0x10);
   if (kind == "echo") return icmp(source.is_v4(), source.is_v4() ? 8 : 128, 0, std::array<std::uint8_t, 8>{0, 1, 0, 1});
   if (kind == "ra" && source.is_v6()) return advertisement();
   if (kind == "redirect") return redirect(source, destination);
@@ -149,10 +162,10 @@ std::optional<Payload> payload_of(std::string_view kind, const Ip& source, const
 
 }  // namespace
 
-Result<Bytes> build(std::string_view kind, const Ip& source, const Ip& destination) {
+Result<Bytes> build(std::string_view kind, const Ip& source, const Ip& destination, Ports ports) {
   if (source.family() != destination.family()) return fail(Code::invalid, "two families");
   if (kind == "arp" && source.is_v4()) return arp(source, destination);
-  auto payload = payload_of(kind, source, destination);
+  auto payload = payload_of(kind, source, destination, ports);
   if (!payload) return fail(Code::invalid, "no packet of this kind in this family");
   fill_checksum(*payload, source, destination);
   Shape shape;

@@ -11,9 +11,15 @@
 
 namespace netkite::packet {
 
-// Kinds: udp (port 9999), echo, ra, redirect, source-route (IPv4 option or IPv6 routing header type 0), fragment (the
-// second half of a UDP datagram), truncated (a header that promises more than there is), arp. Network byte order, from
-// the IP header on; both addresses of one family. arp: IPv4 addresses, an ARP request of `source` for `destination`.
-[[nodiscard]] Result<std::vector<std::uint8_t>> build(std::string_view kind, const Ip& source, const Ip& destination);
+struct Ports {
+  std::uint16_t from = 9999, to = 9999;
+};
+
+// Kinds: udp, syn, ack and rst (segments of TCP with that flag), echo, ra, redirect, source-route (IPv4 option or IPv6
+// routing header type 0), fragment (the second half of a UDP datagram), truncated (a header that promises more than
+// there is), arp. Network byte order, from the IP header on; both addresses of one family. arp: IPv4 addresses, an ARP
+// request of `source` for `destination`. Ports are of UDP and TCP.
+[[nodiscard]] Result<std::vector<std::uint8_t>> build(std::string_view kind, const Ip& source, const Ip& destination,
+                                                      Ports ports = {});
 
 }  // namespace netkite::packet

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sends one kind of packet from a device, past the machine's own IP stack, so that hostile ones leave as they are.
-// Usage: nk-packet DEVICE KIND SOURCE DESTINATION [COUNT [MAC]]     kinds: see build.hpp
+// Usage: nk-packet DEVICE KIND[:TO[:FROM]] SOURCE DESTINATION [COUNT [MAC]]     kinds: see build.hpp
+// TO and FROM are ports. With the first one alone it is a flood: each packet has another source, by address and port.
 // MAC is the next hop's on devices that want one (veth); all zero otherwise.
 // DEVICE may be vxlan:VNI@NODE: then the packet goes to that node's overlay inside UDP, as another node would send it.
 #include <linux/if_packet.h>
@@ -52,6 +53,36 @@ int send_all(int socket, std::span<const std::uint8_t> packet, const Target& to,
   return 0;
 }
 
+// KIND[:TO[:FROM]]
+struct Kind {
+  std::string name;
+  netkite::packet::Ports ports;
+  bool is_flood = false;
+
+  explicit Kind(std::string_view text) : name(text.substr(0, text.find(':'))) {
+    if (name.size() == text.size()) return;
+    char* rest = nullptr;
+    ports.to = static_cast<std::uint16_t>(std::strtoul(text.data() + name.size() + 1, &rest, 10));
+    is_flood = *rest != ':';
+    if (!is_flood) ports.from = static_cast<std::uint16_t>(std::strtoul(rest + 1, nullptr, 10));
+  }
+};
+
+// Of `source` and the 255 addresses that differ from it in the last byte, each from all ports in turn.
+int send_flood(int socket, Kind kind, const netkite::Ip& source, const netkite::Ip& destination, const Target& to,
+               long count) {
+  constexpr long kPorts = 60'000;
+  std::vector<std::uint8_t> bytes(source.bytes().begin(), source.bytes().end());
+  for (long i = 0; i < count; ++i) {
+    kind.ports.from = static_cast<std::uint16_t>(1024 + i % kPorts);
+    bytes.back() = static_cast<std::uint8_t>(source.bytes().back() + i);
+    const auto from = netkite::Ip::from_bytes(std::as_bytes(std::span(bytes)));
+    const auto packet = netkite::packet::build(kind.name, *from, destination, kind.ports);
+    if (send_all(socket, *packet, to, 1) != 0) return 1;
+  }
+  return 0;
+}
+
 constexpr std::uint16_t kOverlayPort = 8472;
 constexpr std::uint8_t kOurNetwork = 8;  // RFC 7348: the flag I, the network's number is there
 
@@ -84,15 +115,17 @@ int send_wrapped(const std::string& where, const netkite::Mac& mac, std::uint16_
 
 int main(int argc, char** argv) {
   const std::span<char*> words(argv, static_cast<std::size_t>(argc));
-  if (argc < 5 || argc > 7) return complain("usage", "nk-packet DEVICE KIND SOURCE DESTINATION [COUNT [MAC]]");
-  const std::string_view kind = words[2];
+  if (argc < 5 || argc > 7) {
+    return complain("usage", "nk-packet DEVICE KIND[:TO[:FROM]] SOURCE DESTINATION [COUNT [MAC]]");
+  }
+  const Kind kind(words[2]);
   const auto source = netkite::Ip::parse(words[3]);
   const auto destination = netkite::Ip::parse(words[4]);
   if (!source || !destination) return complain("address", "not one");
-  const auto packet = netkite::packet::build(kind, *source, *destination);
+  const auto packet = netkite::packet::build(kind.name, *source, *destination, kind.ports);
   if (!packet) return complain(words[2], packet.error().message.c_str());
 
-  const auto protocol = kind == "arp" ? kEthernetArp : source->is_v4() ? kEthernetIpv4 : kEthernetIpv6;
+  const auto protocol = kind.name == "arp" ? kEthernetArp : source->is_v4() ? kEthernetIpv4 : kEthernetIpv6;
   const auto mac = netkite::Mac::parse(argc == 7 ? words[6] : "00:00:00:00:00:00");
   if (!mac) return complain(words[6], "not a MAC address");
   const long count = argc >= 6 ? std::strtol(words[5], nullptr, 10) : 1;
@@ -113,5 +146,6 @@ int main(int argc, char** argv) {
   }
   const netkite::UniqueFd socket(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return complain("socket", std::strerror(errno));
+  if (kind.is_flood) return send_flood(socket.get(), kind, *source, *destination, Target(to), count);
   return send_all(socket.get(), *packet, Target(to), count);
 }

@@ -23,10 +23,11 @@ struct Verb {
   std::set<std::string_view> options;
 };
 
-const std::array<Verb, 9> kVerbs{{
+const std::array<Verb, 10> kVerbs{{
     {"serve", serve, {"--tcp", "--udp", "--bind"}},
     {"rtt", rtt, {"--count", "--timeout"}},
     {"connect", connect_close, {"--count", "--timeout"}},
+    {"beat", beat, {"--rate", "--seconds", "--timeout"}},
     {"stream", stream, {"--bytes", "--seconds", "--timeout", "--pace"}},
     {"seen-as", seen_as, {"--timeout"}},
     {"udp-send", udp_send, {"--rate", "--seconds", "--echo"}},

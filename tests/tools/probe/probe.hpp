@@ -15,6 +15,7 @@ using tools::Arguments;
 void serve(const Arguments& args);
 void rtt(const Arguments& args);
 void connect_close(const Arguments& args);
+void beat(const Arguments& args);
 void stream(const Arguments& args);
 void seen_as(const Arguments& args);
 void udp_send(const Arguments& args);

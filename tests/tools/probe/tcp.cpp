@@ -3,6 +3,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/tools/probe/probe.hpp"
@@ -64,6 +67,26 @@ void connect_close(const Arguments& args) {
     if (shutdown(fd.get(), SHUT_WR) != 0) die_errno("shutdown");
     if (read(fd.get(), &byte, 1) != 0) die_errno("read");
   });
+}
+
+// beat ADDRESS PORT --rate PER_SECOND --seconds S: numbers there and back on one connection, each after the other's
+// return. Until SIGTERM or for S seconds; a connection that breaks, or returns another number, is a failure.
+void beat(const Arguments& args) {
+  const UniqueFd fd = open_connection(args, Request::echo);
+  const unsigned long rate = args.number("--rate");
+  const auto limit = static_cast<double>(args.number("--seconds"));
+  unsigned long beats = 0;
+  const auto start = Clock::now();
+  for (; seconds_since(start) < limit && !stop_requested; ++beats) {
+    unsigned long back = 0;
+    if (send(fd.get(), &beats, sizeof beats, MSG_NOSIGNAL) != sizeof beats) die_errno("write");
+    const ssize_t got = recv(fd.get(), &back, sizeof back, MSG_WAITALL);
+    if (got < 0 && errno == EINTR && stop_requested) break;
+    if (got < 0) die_errno("read");
+    if (got != sizeof back || back != beats) tools::die("beat " + std::to_string(beats) + " came back as another");
+    std::this_thread::sleep_until(start + std::chrono::nanoseconds((beats + 1) * 1'000'000'000 / rate));
+  }
+  std::printf("{\"beats\":%lu,\"seconds\":%.3f}\n", beats, seconds_since(start));
 }
 
 // stream ADDRESS PORT --bytes N | --seconds S [--pace BYTES-PER-SECOND]: until the other side has read everything.

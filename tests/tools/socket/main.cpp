@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Asks for services as programs do, and says who answered and who it believes to talk with.
 //   nk-socket serve PORT NAME                answers NAME over TCP and UDP on all addresses, until it is killed
-//   nk-socket talk tcp|udp|connected [6]     one question a line of standard input, "ADDRESS PORT", and one line of
-//   output:
-//                                            "NAME from ADDRESS PORT", or "error: REASON". tcp: a connection each; udp:
-//                                            datagrams of one socket; connected: a connected UDP socket each. 6:
-//                                            sockets of IPv6, which also take ::ffff:a.b.c.d
+//   nk-socket talk HOW [6] [--pause MS] [--patience MS]
+//                                            one question a line of standard input, "ADDRESS PORT", and one line of
+//                                            output: "NAME from ADDRESS PORT", or "error: REASON". HOW: tcp, a
+//                                            connection each; udp, datagrams of one socket; connected, a connected UDP
+//                                            socket each. 6: sockets of IPv6, which also take ::ffff:a.b.c.d. --pause:
+//                                            so long between two of them. --patience: until there is no answer (2000)
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -14,9 +15,11 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <iostream>
 #include <string>
+#include <thread>
 
 #include "common/base/unique_fd.hpp"
 #include "tests/tools/arguments.hpp"
@@ -26,7 +29,7 @@ namespace {
 using netkite::UniqueFd;
 using netkite::tools::die;
 
-constexpr int kPatience = 2000;  // ms
+int patience_ms = 0;  // how long anybody waits for the other side
 
 struct Address {
   sockaddr_storage storage{};
@@ -68,7 +71,7 @@ std::string reason() { return std::string("error: ") + std::strerror(errno); }
 // What comes from the socket, and from whom; datagrams say that themselves.
 std::string answer(int fd, bool connected) {
   pollfd wait{.fd = fd, .events = POLLIN, .revents = 0};
-  if (::poll(&wait, 1, kPatience) == 0) return "error: no answer";
+  if (::poll(&wait, 1, patience_ms) == 0) return "error: no answer";
   std::array<char, 64> buffer{};
   Address from;
   const auto got = ::recvfrom(fd, buffer.data(), buffer.size(), 0, from.get(), &from.length);
@@ -82,7 +85,7 @@ std::string answer(int fd, bool connected) {
 
 std::string ask_connected(int family, int type, Address to) {
   const UniqueFd fd(::socket(family, type, 0));
-  const timeval patience{.tv_sec = kPatience / 1000, .tv_usec = 0};
+  const timeval patience{.tv_sec = patience_ms / 1000, .tv_usec = patience_ms % 1000 * 1000};
   if (!fd.valid() || ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
       ::connect(fd.get(), to.get(), to.length) != 0 || ::send(fd.get(), "?", 1, MSG_NOSIGNAL) < 0) {
     return reason();
@@ -95,7 +98,7 @@ std::string ask(int fd, Address to) {
   return answer(fd, false);
 }
 
-int talk(const std::string& how, bool only_v6) {
+int talk(const std::string& how, bool only_v6, std::chrono::milliseconds pause) {
   if (how != "tcp" && how != "udp" && how != "connected") die("talk tcp, udp or connected, not " + how, 2);
   UniqueFd datagrams;
   std::string address, port;
@@ -108,6 +111,7 @@ int talk(const std::string& how, bool only_v6) {
     } else {
       std::cout << ask_connected(family, how == "tcp" ? SOCK_STREAM : SOCK_DGRAM, to) << std::endl;
     }
+    std::this_thread::sleep_for(pause);
   }
   return 0;
 }
@@ -136,7 +140,7 @@ int serve(std::uint16_t port, const std::string& name) {
     if (waits[0].revents != 0) {
       const UniqueFd client(::accept(streams.get(), nullptr, nullptr));
       char question = 0;
-      const timeval patience{.tv_sec = kPatience / 1000, .tv_usec = 0};
+      const timeval patience{.tv_sec = patience_ms / 1000, .tv_usec = patience_ms % 1000 * 1000};
       // Unread, it would make the end of the connection a reset.
       if (client.valid() && ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
           ::recv(client.get(), &question, 1, 0) == 1) {
@@ -156,12 +160,16 @@ int serve(std::uint16_t port, const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const netkite::tools::Arguments arguments(argc - 1, argv + 1, {});
+  const netkite::tools::Arguments arguments(argc - 1, argv + 1, {"--pause", "--patience"});
   const auto& verb = arguments.positional(0, "serve or talk");
+  patience_ms = static_cast<int>(arguments.number("--patience", 2000));
   if (verb == "serve") {
     const auto port = netkite::tools::Arguments::to_number(arguments.positional(1, "PORT"), "PORT");
     return serve(static_cast<std::uint16_t>(port), arguments.positional(2, "NAME"));
   }
-  if (verb == "talk") return talk(arguments.positional(1, "tcp, udp or connected"), argc > 3);
+  if (verb == "talk") {
+    return talk(arguments.positional(1, "tcp, udp or connected"), arguments.positionals() > 2,
+                std::chrono::milliseconds(arguments.number("--pause", 0)));
+  }
   die("unknown verb " + verb, 2);
 }
