@@ -43,6 +43,13 @@ constexpr nk_config with_services(nk_config config) {
   return config;
 }
 inline constexpr nk_config kServices = with_services(kNetkit), kServicesOverlay = with_services(kOverlay);
+// With and without services: what a node may have both of.
+constexpr nk_config with_masquerade(nk_config config) {
+  config.masquerade = 1;
+  return config;
+}
+inline constexpr nk_config kMasquerade = with_masquerade(kNetkit);
+inline constexpr nk_config kMasqueradeOverlay = with_masquerade(kServicesOverlay);
 inline constexpr nk_config kSlow = [] {
   nk_config config = kNetkit;
   config.fast_path = 0;
