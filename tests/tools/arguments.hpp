@@ -43,6 +43,8 @@ class Arguments {
     return positional_[index];
   }
 
+  [[nodiscard]] std::size_t positionals() const { return positional_.size(); }
+
   [[nodiscard]] std::vector<std::string> all(const std::string& option) const {
     const auto found = options_.find(option);
     return found == options_.end() ? std::vector<std::string>{} : found->second;
