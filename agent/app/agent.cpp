@@ -13,6 +13,8 @@
 #include "agent/app/device_choice.hpp"
 #include "agent/app/process.hpp"
 #include "agent/config/loader.hpp"
+#include "agent/node/local_ports.hpp"
+#include "agent/node/masquerade.hpp"
 #include "agent/node/overlay.hpp"
 #include "agent/node/pod_device.hpp"
 #include "common/base/await.hpp"
@@ -144,10 +146,10 @@ Result<void> Agent::serve() {
   asio::co_spawn(context_, follow_changes(), report_end("the watch on devices and routes"));
   asio::co_spawn(context_, retry(), report_end("the retry timer"));
   asio::co_spawn(context_, obey_signals(), report_end("signal handling"));
+  if (config::translates(options_)) connections_.emplace(context_, options_, *datapath_);
   if (!cluster_) return {};
   if (options_.services.enabled) {
     services_.emplace(context_, options_, *datapath_, [this] { follow_cluster(); });
-    connections_.emplace(context_, options_, *datapath_);
     manager_->suspend(not_ready());
     for (auto& subscription : services_->subscriptions()) cluster_->follow(std::move(subscription));
   }
@@ -236,6 +238,10 @@ void Agent::reconcile() {
   std::ranges::move(uplinks_->follow(view_.uplinks), std::back_inserter(problems));
   if (auto raised = raise_overlay(); !raised) problems.push_back(raised.error().message);
   if (auto set = datapath_->set_remotes(view_.remotes); !set) problems.push_back(set.error().message);
+  if (config::masks_in_bpf(options_)) {
+    auto set = datapath_->set_masquerade(node::masquerade_of(options_, view_.uplinks));
+    if (!set) problems.push_back("masquerade: " + set.error().message);
+  }
   if (auto applied = node::apply_routes(options_, view_); !applied) problems.push_back(applied.error().message);
   manager_->set_view(view_);
   set_problems(std::move(problems));
@@ -247,6 +253,10 @@ std::vector<std::string> Agent::open_problems() const {
   std::ranges::copy(datapath_->problems(), std::back_inserter(all));
   if (services_) std::ranges::copy(services_->problems(), std::back_inserter(all));
   if (connections_) std::ranges::copy(connections_->problems(), std::back_inserter(all));
+  if (config::masks_in_bpf(options_) && !services_) {
+    auto conflict = node::port_conflict(options_.sysctl_dir, options_.services);
+    if (!conflict.empty()) all.push_back(std::move(conflict));
+  }
   return all;
 }
 

@@ -72,6 +72,17 @@ struct Self {
   bool operator==(const Self&) const = default;
 };
 
+// What pods' packets get to the outside with, by programs.
+struct Masquerade {
+  struct Exit {
+    std::uint32_t ifindex = 0;  // an uplink
+    std::vector<Ip> addresses;  // at most one per family
+  };
+  std::vector<Exit> exits;   // by others connections leave as the stack wants
+  std::vector<Cidr> direct;  // whom pods talk with under their own addresses; may overlap
+  config::Ports own_ports, stack_ports;
+};
+
 // ICMP echo has its identifier in both ports' places.
 struct Tuple {
   Ip source, destination;
@@ -171,13 +182,16 @@ class Datapath {
   // The whole set; only differences are written.
   [[nodiscard]] virtual Result<void> set_remotes(const std::vector<Remote>& remotes) = 0;
 
+  // What differs is written. Only where the configuration asks for masquerade by programs; else not_found.
+  [[nodiscard]] virtual Result<void> set_masquerade(const Masquerade& masquerade) = 0;
+
   // Services, at every socket of services.cgroup. Only where the configuration asks for them; else not_found.
   [[nodiscard]] virtual Result<void> attach_sockets() = 0;  // idempotent, adopts
   [[nodiscard]] virtual Result<service::Table> services() = 0;
   // After a failure a part of them may be in effect: services() says which.
   [[nodiscard]] virtual Result<void> change_services(const service::Changes& changes) = 0;
 
-  // Connections that programs translate; not_found where services are not asked for.
+  // Connections that programs translate; not_found where nothing is to be translated.
   [[nodiscard]] virtual Result<void> set_self(const Self& self) = 0;
   [[nodiscard]] virtual Result<ConnectionPlace> list_connections(
       std::uint32_t place, const std::function<void(const ConnectionEntry&)>& each) = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Datapath's connections: only there where services are asked for.
+// The Datapath's connections: only there where programs translate.
 #include <chrono>
 
 #include "agent/datapath/kernel_datapath.hpp"
@@ -7,7 +7,10 @@
 namespace netkite::datapath {
 namespace {
 
-auto no_connections() { return fail(Code::not_found, "services.enabled is false: no connections are translated"); }
+auto no_connections() {
+  return fail(Code::not_found,
+              "neither services.enabled nor masquerade.mode asks for it: no connections are translated");
+}
 
 // CLOCK_MONOTONIC, as the programs read it.
 std::uint64_t monotonic_ns() {

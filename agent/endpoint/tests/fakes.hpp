@@ -61,6 +61,7 @@ class FakeDatapath final : public datapath::Datapath {
   }
   Result<void> remove_stale(const std::vector<std::uint32_t>&) override { return journal_.note("stale"); }
   Result<void> set_remotes(const std::vector<datapath::Remote>&) override { return journal_.note("remotes"); }
+  Result<void> set_masquerade(const datapath::Masquerade&) override { return journal_.note("masquerade"); }
   Result<void> attach_sockets() override { return journal_.note("sockets"); }
   Result<service::Table> services() override {
     std::ignore = journal_.note("read services");
