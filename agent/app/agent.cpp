@@ -12,6 +12,7 @@
 #include "agent/api/web_pages.hpp"
 #include "agent/app/device_choice.hpp"
 #include "agent/app/process.hpp"
+#include "agent/app/take_over.hpp"
 #include "agent/config/loader.hpp"
 #include "agent/node/local_ports.hpp"
 #include "agent/node/masquerade.hpp"
@@ -129,7 +130,16 @@ Result<void> Agent::restore() {
   std::ranges::copy(uplinks_->ifindexes(), std::back_inserter(live));
   if (overlay_ != 0) live.push_back(overlay_);
   if (auto removed = datapath_->remove_stale(live); !removed) spdlog::warn("{}", removed.error().message);
+  take_over_connections();
   return {};
+}
+
+// What cannot be taken over goes on in the stack, but for flows of datagrams, which are new ones then.
+void Agent::take_over_connections() {
+  if (!options_.masquerade.enabled || !config::masks_in_bpf(options_)) return;
+  const auto taken = take_over(options_, manager_->list(), view_.uplinks, *datapath_);
+  if (!taken) return spdlog::warn("connections stay with the stack: {}", taken.error().message);
+  if (*taken > 0) spdlog::info("{} connections of pods to the outside are the programs' now", *taken);
 }
 
 Result<void> Agent::serve() {

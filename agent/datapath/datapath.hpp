@@ -99,6 +99,15 @@ struct ConnectionEntry {
   std::uint64_t expires_s = 0;                          // until the connection is taken away, should it stay silent
 };
 
+// A pod's to the outside, with all that an entry says of it.
+struct MaskedConnection {
+  Tuple from;      // as the pod sends
+  Ip seen_source;  // as the outside sees it
+  std::uint16_t seen_port = 0;
+  std::uint8_t protocol = 0;
+  std::uint32_t ifindex = 0;  // the uplink
+};
+
 // Whoever has all of it, with any of its four ends. What is not said matches everybody.
 struct ConnectionFilter {
   std::optional<Ip> address;
@@ -193,6 +202,8 @@ class Datapath {
 
   // Connections that programs translate; not_found where nothing is to be translated.
   [[nodiscard]] virtual Result<void> set_self(const Self& self) = 0;
+  // Open ones, that somebody else has translated so far. How many are in the table now that were not before.
+  [[nodiscard]] virtual Result<std::size_t> take_over(const std::vector<MaskedConnection>& connections) = 0;
   [[nodiscard]] virtual Result<ConnectionPlace> list_connections(
       std::uint32_t place, const std::function<void(const ConnectionEntry&)>& each) = 0;
   // Forgets those that match: their next packets are those of strangers. `removed` counts connections.

@@ -25,6 +25,11 @@ Result<void> KernelDatapath::set_self(const Self& self) {
   return connections_->set_self(self);
 }
 
+Result<std::size_t> KernelDatapath::take_over(const std::vector<MaskedConnection>& connections) {
+  if (!connections_) return no_connections();
+  return connections_->take_over(connections, monotonic_ns());
+}
+
 Result<ConnectionPlace> KernelDatapath::list_connections(std::uint32_t place,
                                                          const std::function<void(const ConnectionEntry&)>& each) {
   if (!connections_) return no_connections();

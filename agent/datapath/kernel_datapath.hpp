@@ -39,6 +39,7 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<service::Table> services() override;
   [[nodiscard]] Result<void> change_services(const service::Changes& changes) override;
   [[nodiscard]] Result<void> set_self(const Self& self) override;
+  [[nodiscard]] Result<std::size_t> take_over(const std::vector<MaskedConnection>& connections) override;
   [[nodiscard]] Result<ConnectionPlace> list_connections(
       std::uint32_t place, const std::function<void(const ConnectionEntry&)>& each) override;
   [[nodiscard]] Result<FlushStep> flush_connections(std::uint32_t place, const ConnectionFilter& filter) override;

@@ -145,12 +145,24 @@ for family in $both; do
   equal "by nftables" "$(lab_ip a $family)/48000" "$(talk a1 tcp world $family 48000)"
   hold "before-$family" $family
 done
+lab_start flow a1 bash -c 'echo; (sleep 1; for i in 1 2 3 4 5 6; do echo "$0 7000"; sleep 1; done) | nk-socket talk udp --from 48001' "${outside[4]}"
+eventually 5 'grep -q 48001 "$lab/jobs/flow.out"' || fail "no answer to a datagram"
 agent_again a "$by_bpf"
+from_before=$(ctl a nat | jq -c '[.connections[] | select(.use == "masquerade") | "\(.protocol) \(.entrance_port) \(.source_port)"]')
+contains "the flow is the programs' now" '"UDP 7000 48001"' "$from_before"
+equal "and so are the connections" 2 "$(jq '[.[] | select(startswith("TCP 5000"))] | length' <<< "$from_before")"
 before=$(seen a stack)
 for family in $both; do
   equal "after the switch" "$(lab_ip a $family)" "$(address_of "$(talk a2 tcp world $family)")"
 done
-equal "new ones are the programs'" "$before" "$(seen a stack)"
 for family in $both; do equal "the one from before" open "$(release "before-$family")"; done
+lab_finish flow > /dev/null
+equal "the flow of datagrams" "$(lab_ip a 4)/48001" "$(grep . "$lab/jobs/flow.out" | sed 's/ from .*//' | sort -u)"
+equal "packets that the stack saw" "$before" "$(seen a stack)"
+
+note "and back again"
+for family in $both; do hold "back-$family" $family; done
+agent_again a '.masquerade = {mode: "nftables"}'
+for family in $both; do equal "with its port kept" open "$(release "back-$family")"; done
 equal "refusals" '[]' "$(ctl a drops | jq -c '[.. | objects | select(.packets? > 0) | [.reason, .packets] |
   select(.[0] != "not-for-pod" and .[0] != "unspecified-source")]')"

@@ -2,6 +2,9 @@
 // What programs masquerade with, as the maps have it.
 #include <bpf/bpf.h>
 #include <gmock/gmock.h>
+#include <netinet/in.h>
+
+#include <map>
 
 #include "agent/datapath/abi.hpp"
 #include "agent/datapath/map_names.hpp"
@@ -88,6 +91,41 @@ TEST_F(MasqueradeTest, TheTableOfConnectionsIsThereWithoutServicesAndGoesWithThe
   EXPECT_THAT(pins("maps"), Each(Not(testing::AnyOfArray(kConnectionMaps))));
   EXPECT_THAT(pins("maps"), Each(Not(testing::AnyOfArray(kMasqueradeMaps))));
   EXPECT_EQ(datapath_->set_masquerade(usual()).error().code, Code::not_found);
+}
+
+TEST_F(MasqueradeTest, ConnectionsAreTakenOverOnce) {
+  reopen();
+  const MaskedConnection tcp{.from = {.source = ip("10.244.1.2"),
+                                      .destination = ip("203.0.113.5"),
+                                      .source_port = 40000,
+                                      .destination_port = 443},
+                             .seen_source = ip("192.0.2.1"),
+                             .seen_port = 40001,
+                             .protocol = IPPROTO_TCP,
+                             .ifindex = 7};
+  auto echo = tcp, other = tcp;
+  echo.from.source_port = echo.from.destination_port = 9;
+  echo.seen_port = 10;
+  echo.protocol = IPPROTO_ICMP;
+  other.from.source = ip("10.244.1.3");  // answers to it would look like those to the first one
+  EXPECT_EQ(datapath_->take_over({tcp, echo, other}).value(), 2U);
+  EXPECT_EQ(datapath_->take_over({tcp, echo}).value(), 0U);
+  std::map<std::string, ConnectionEntry> found;
+  ASSERT_TRUE(ok(datapath_->list_connections(0, [&](const ConnectionEntry& entry) {
+    found.emplace(entry.protocol + (entry.reply ? " back" : " there"), entry);
+  })));
+  ASSERT_EQ(found.size(), 4U);
+  EXPECT_EQ(found["TCP there"].state, "established");
+  EXPECT_EQ(found["TCP there"].use, "masquerade");
+  EXPECT_EQ(found["TCP there"].to.source, ip("192.0.2.1"));
+  EXPECT_EQ(found["TCP there"].to.source_port, 40001);
+  EXPECT_EQ(found["TCP there"].to.destination_port, 443);
+  EXPECT_EQ(found["TCP back"].from.destination_port, 40001);
+  EXPECT_EQ(found["TCP back"].to.destination, ip("10.244.1.2"));
+  EXPECT_EQ(found["TCP back"].to.destination_port, 40000);
+  EXPECT_EQ(found["ICMP there"].to.destination_port, 10);
+  EXPECT_EQ(found["ICMP back"].from.source_port, 10);
+  EXPECT_EQ(found["ICMP back"].to.destination_port, 9);
 }
 
 }  // namespace

@@ -75,6 +75,10 @@ class FakeDatapath final : public datapath::Datapath {
     self = given;
     return journal_.note("self");
   }
+  Result<std::size_t> take_over(const std::vector<datapath::MaskedConnection>& connections) override {
+    if (auto noted = journal_.note("take over"); !noted) return tl::make_unexpected(noted.error());
+    return connections.size();
+  }
   // A page has two.
   Result<datapath::ConnectionPlace> list_connections(
       std::uint32_t place, const std::function<void(const datapath::ConnectionEntry&)>& each) override {
