@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../lib.sh"
 open_lab
 nodes a b
-by_bpf='.masquerade = {mode: "bpf", except: ["203.0.113.0/24", "2001:db8:113::/48"]}'
+by_bpf='.http_port = 9478 | .masquerade = {mode: "bpf", except: ["203.0.113.0/24", "2001:db8:113::/48"]}'
 agent a "$by_bpf"
 agent b
 for pod in a1 a2; do lab_pod a $pod; done
@@ -104,6 +104,14 @@ for family in $both; do
   done
 done
 
+note "figures"
+page() { lab_in a bash -c "exec 3<> /dev/tcp/127.0.0.1/9478 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3"; }
+for protocol in TCP UDP ICMP ICMPv6; do
+  eventually 15 '[[ $(page) = *"netkite_connections{use=\"masquerade\",protocol=\"$protocol\"} "[1-9]* ]]' || fail "no $protocol: $(page | grep connections)"
+done
+lab_in a1 bash -c "printf x > /dev/udp/${outside[4]}/7002"
+equal "a flush" 1 "$(ctl a conntrack flush --port 7002 | jq .removed)"
+
 note "a stream while the agent is killed and comes back"
 lab_start stream a1 bash -c 'echo; exec nk-probe stream "$0" 5000 --seconds 6 --timeout 10' "$(lab_ip world 4)"
 lab_agent_stop a KILL
@@ -114,10 +122,14 @@ at_least "bytes" 1 "$(lab_finish stream | jq .bytes)"
 
 note "a router's ICMP errors reach the pod"
 lab_in world sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-ip -n "$lab_prefix-world" route add 198.51.100.99 via "$(lab_ip b 4)"
-ip -n "$lab_prefix-world" route add 2001:db8:ffff::99 via "$(lab_ip b 6)"
+ip -n "$lab_prefix-world" route add 198.51.100.99 via "$(lab_ip b 4)" mtu 1300
+ip -n "$lab_prefix-world" route add 2001:db8:ffff::99 via "$(lab_ip b 6)" mtu 1300
 contains "the second hop" "From 192.0.2.254 icmp_seq=1 Time to live exceeded" "$(lab_in a1 ping -n -c 1 -t 2 -W 2 198.51.100.99 || true)"
 contains "the second hop of IPv6" "From 2001:db8::254 icmp_seq=1 Time exceeded" "$(lab_in a1 ping -n -c 1 -t 2 -W 2 2001:db8:ffff::99 || true)"
+contains "too large" "Frag needed and DF set (mtu = 1300)" "$(lab_in a1 ping -n -c 1 -M do -s 1400 -W 2 198.51.100.99 || true)"
+contains "too large for IPv6" "Packet too big: mtu=1300" "$(lab_in a1 ping -n -c 1 -M do -s 1400 -W 2 2001:db8:ffff::99 || true)"
+lab_in a1 bash -c "printf %01400d 0 > /dev/udp/198.51.100.99/7000"
+eventually 3 'ip -n "$lab_prefix-a1" route get 198.51.100.99 | grep -q "mtu 1300"' || fail "the pod has not learnt the MTU of the way"
 contains "the first hop" "From $(ip -n "$lab_prefix-a" -j route get "$(lab_ip a1 4)" | jq -r '.[0].prefsrc') icmp_seq=1 Time to live exceeded" \
   "$(lab_in a1 ping -n -c 1 -t 1 -W 2 198.51.100.99 || true)"
 
