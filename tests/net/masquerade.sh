@@ -45,6 +45,8 @@ at_least "connections in the table" 8 "$(translated)"
 note "two pods with the same port to one server"
 for family in $both; do
   for how in tcp connected; do
+    # What has ended does not hold its port for long.
+    equal "the first one" "$(lab_ip a $family)/40000" "$(talk a1 $how world $family 40000)"
     seen_as=$(talk a2 $how world $family 40000)
     equal "the node" "$(lab_ip a $family)" "$(address_of "$seen_as")"
     at_least "another port" $first_port "$(port_of "$seen_as")"
