@@ -64,7 +64,7 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 		ep = NULL;
 	}
 	find_way(&flow->way, ep);
-	if (nk_config.services && nk_config.vni && !ep)
+	if ((nk_config.services || nk_config.masquerade) && nk_config.vni && !ep)
 		flow->way.kind = is_pod_of4(nk_tunnel4(ip->saddr), ip->saddr) ? NK_WAY_TUNNEL : NK_WAY_DEVICE;
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
 	return 0;
@@ -84,7 +84,7 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 		ep = NULL;
 	}
 	find_way(&flow->way, ep);
-	if (nk_config.services && nk_config.vni && !ep)
+	if ((nk_config.services || nk_config.masquerade) && nk_config.vni && !ep)
 		flow->way.kind = is_pod_of6(nk_tunnel6(&ip->saddr), &ip->saddr) ? NK_WAY_TUNNEL : NK_WAY_DEVICE;
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
 	return 0;
@@ -116,7 +116,7 @@ static __always_inline int from_netdev4(struct __sk_buff *ctx)
 		return nk_pass_on();
 	if (!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip)) && resolve4(ctx, flow, epoch, ip))
 		return TCX_DROP;
-	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
+	if ((nk_config.services || nk_config.masquerade) && nk_may_forward() && !flow->way.mtu) {
 		int verdict = nk_serve4(ctx, NK_HOOK_FROM_NETDEV, flow->way.kind != NK_WAY_TUNNEL);
 
 		return verdict == NK_UNTOUCHED ? nk_pass_on() : verdict;
@@ -143,7 +143,7 @@ static __always_inline int from_netdev6(struct __sk_buff *ctx)
 		return nk_pass_on();
 	if (!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip)) && resolve6(ctx, flow, epoch, ip))
 		return TCX_DROP;
-	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
+	if ((nk_config.services || nk_config.masquerade) && nk_may_forward() && !flow->way.mtu) {
 		int verdict = nk_serve6(ctx, NK_HOOK_FROM_NETDEV, flow->way.kind != NK_WAY_TUNNEL);
 
 		return verdict == NK_UNTOUCHED ? nk_pass_on() : verdict;

@@ -9,6 +9,7 @@
  */
 #include "lib/address.h"
 #include "lib/deliver.h"
+#include "lib/depart.h"
 #include "lib/drop.h"
 #include "lib/inspect.h"
 #include "lib/leave.h"
@@ -56,9 +57,17 @@ static __always_inline void find_way(struct nk_way *way, __u32 flags, struct nk_
 		nk_way_to_stack(way);
 }
 
+/* Who needs the stack needs it in both directions. */
+static __always_inline bool is_outside(__u32 flags, const struct nk_endpoint *ep, const struct nk_remote *remote,
+				       const struct nk_tunnel *tunnel)
+{
+	return !(flags & NK_EP_STACK) && !ep && !remote && !tunnel;
+}
+
 /* For a packet that nothing is remembered of: proves the source and finds the way. Not 0: refused. */
 static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch, const struct iphdr *ip)
 {
+	struct nk_tunnel *tunnel;
 	struct nk_remote *remote;
 	struct nk_endpoint *ep;
 	__u32 flags;
@@ -72,13 +81,18 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 	flags = ep->flags;
 	ep = nk_endpoint4(&ip->daddr);
 	remote = ep ? NULL : nk_remote4(ip->daddr);
-	find_way(&flow->way, flags, ep, remote, ep || remote ? NULL : nk_tunnel4(ip->daddr));
+	tunnel = ep || remote ? NULL : nk_tunnel4(ip->daddr);
+	find_way(&flow->way, flags, ep, remote, tunnel);
+	if (nk_config.masquerade && nk_may_forward() && !flow->way.mtu)
+		flow->way.kind =
+			is_outside(flags, ep, remote, tunnel) && nk_masked4(ip->daddr) ? NK_WAY_MASKED : NK_WAY_DEVICE;
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
 	return 0;
 }
 
 static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u64 epoch, const struct ipv6hdr *ip)
 {
+	struct nk_tunnel *tunnel;
 	struct nk_remote *remote;
 	struct nk_endpoint *ep;
 	__u32 flags;
@@ -93,7 +107,11 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 	flags = ep->flags;
 	ep = nk_endpoint6(&ip->daddr);
 	remote = ep ? NULL : nk_remote6(&ip->daddr);
-	find_way(&flow->way, flags, ep, remote, ep || remote ? NULL : nk_tunnel6(&ip->daddr));
+	tunnel = ep || remote ? NULL : nk_tunnel6(&ip->daddr);
+	find_way(&flow->way, flags, ep, remote, tunnel);
+	if (nk_config.masquerade && nk_may_forward() && !flow->way.mtu)
+		flow->way.kind =
+			is_outside(flags, ep, remote, tunnel) && nk_masked6(&ip->daddr) ? NK_WAY_MASKED : NK_WAY_DEVICE;
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
 	return 0;
 }
@@ -144,6 +162,11 @@ static __always_inline int from_pod4(struct __sk_buff *ctx)
 		return refuse(ctx, NK_DROP_UNSPEC);
 	if (unlikely(!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip))) && resolve4(ctx, flow, epoch, ip))
 		return TCX_DROP;
+	if (nk_config.masquerade && nk_may_forward() && !flow->way.mtu) {
+		int verdict = nk_depart4(ctx, flow->way.kind == NK_WAY_MASKED);
+
+		return verdict == NK_UNTOUCHED ? nk_accept(ctx) : verdict;
+	}
 	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
 		int verdict = answer4(ctx);
 
@@ -184,6 +207,11 @@ static __always_inline int from_pod6(struct __sk_buff *ctx)
 		return refuse(ctx, NK_DROP_UNSPEC);
 	if (unlikely(!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip))) && resolve6(ctx, flow, epoch, ip))
 		return TCX_DROP;
+	if (nk_config.masquerade && nk_may_forward() && !flow->way.mtu) {
+		int verdict = nk_depart6(ctx, flow->way.kind == NK_WAY_MASKED);
+
+		return verdict == NK_UNTOUCHED ? nk_accept(ctx) : verdict;
+	}
 	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
 		int verdict = answer6(ctx);
 

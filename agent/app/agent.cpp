@@ -12,7 +12,10 @@
 #include "agent/api/web_pages.hpp"
 #include "agent/app/device_choice.hpp"
 #include "agent/app/process.hpp"
+#include "agent/app/take_over.hpp"
 #include "agent/config/loader.hpp"
+#include "agent/node/local_ports.hpp"
+#include "agent/node/masquerade.hpp"
 #include "agent/node/overlay.hpp"
 #include "agent/node/pod_device.hpp"
 #include "common/base/await.hpp"
@@ -127,7 +130,16 @@ Result<void> Agent::restore() {
   std::ranges::copy(uplinks_->ifindexes(), std::back_inserter(live));
   if (overlay_ != 0) live.push_back(overlay_);
   if (auto removed = datapath_->remove_stale(live); !removed) spdlog::warn("{}", removed.error().message);
+  take_over_connections();
   return {};
+}
+
+// What cannot be taken over goes on in the stack, but for flows of datagrams, which are new ones then.
+void Agent::take_over_connections() {
+  if (!options_.masquerade.enabled || !config::masks_in_bpf(options_)) return;
+  const auto taken = take_over(options_, manager_->list(), view_.uplinks, *datapath_);
+  if (!taken) return spdlog::warn("connections stay with the stack: {}", taken.error().message);
+  if (*taken > 0) spdlog::info("{} connections of pods to the outside are the programs' now", *taken);
 }
 
 Result<void> Agent::serve() {
@@ -144,10 +156,10 @@ Result<void> Agent::serve() {
   asio::co_spawn(context_, follow_changes(), report_end("the watch on devices and routes"));
   asio::co_spawn(context_, retry(), report_end("the retry timer"));
   asio::co_spawn(context_, obey_signals(), report_end("signal handling"));
+  if (config::translates(options_)) connections_.emplace(context_, options_, *datapath_);
   if (!cluster_) return {};
   if (options_.services.enabled) {
     services_.emplace(context_, options_, *datapath_, [this] { follow_cluster(); });
-    connections_.emplace(context_, options_, *datapath_);
     manager_->suspend(not_ready());
     for (auto& subscription : services_->subscriptions()) cluster_->follow(std::move(subscription));
   }
@@ -236,6 +248,10 @@ void Agent::reconcile() {
   std::ranges::move(uplinks_->follow(view_.uplinks), std::back_inserter(problems));
   if (auto raised = raise_overlay(); !raised) problems.push_back(raised.error().message);
   if (auto set = datapath_->set_remotes(view_.remotes); !set) problems.push_back(set.error().message);
+  if (config::masks_in_bpf(options_)) {
+    auto set = datapath_->set_masquerade(node::masquerade_of(options_, view_.uplinks));
+    if (!set) problems.push_back("masquerade: " + set.error().message);
+  }
   if (auto applied = node::apply_routes(options_, view_); !applied) problems.push_back(applied.error().message);
   manager_->set_view(view_);
   set_problems(std::move(problems));
@@ -247,6 +263,10 @@ std::vector<std::string> Agent::open_problems() const {
   std::ranges::copy(datapath_->problems(), std::back_inserter(all));
   if (services_) std::ranges::copy(services_->problems(), std::back_inserter(all));
   if (connections_) std::ranges::copy(connections_->problems(), std::back_inserter(all));
+  if (config::masks_in_bpf(options_) && !services_) {
+    auto conflict = node::port_conflict(options_.sysctl_dir, options_.services);
+    if (!conflict.empty()) all.push_back(std::move(conflict));
+  }
   return all;
 }
 

@@ -45,6 +45,7 @@ class Agent {
   [[nodiscard]] Result<void> prepare_overlay();
   [[nodiscard]] Result<void> raise_overlay();
   [[nodiscard]] Result<void> restore();
+  void take_over_connections();
   [[nodiscard]] Result<void> serve();
   [[nodiscard]] Result<void> serve_web();
 

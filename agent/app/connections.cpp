@@ -21,8 +21,9 @@ constexpr int kHurriedRest = 4;
 Connections::Connections(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath,
                          std::chrono::milliseconds round)
     : timer_(context), round_(round), datapath_(datapath) {
-  self_.first_port = static_cast<std::uint16_t>(options.services.first_port);
-  self_.last_port = static_cast<std::uint16_t>(options.services.last_port);
+  const auto ports = config::program_ports(options);
+  self_.first_port = ports.first;
+  self_.last_port = ports.last;
   // What a former run has left is old already.
   wait({});
 }

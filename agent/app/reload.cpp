@@ -25,6 +25,7 @@ Result<Reload> plan_reload(const config::Options& running, const config::Options
   config::Options merged = running;
   merged.peers = fresh.peers;
   merged.masquerade = fresh.masquerade;
+  merged.masquerade.mode = running.masquerade.mode;  // a constant of the programs
   merged.prefilter.deny = fresh.prefilter.deny;
   merged.log_level = fresh.log_level;
   std::string keys;

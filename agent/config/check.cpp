@@ -18,6 +18,7 @@ constexpr std::uint32_t kMinMtu6 = 1280;     // RFC 8200 section 5; the kernel t
 constexpr std::uint32_t kFirstNodePort =
     30000;  // the API server's --service-node-port-range, unless it is told another
 constexpr std::uint32_t kLastNodePort = 32767;
+constexpr std::uint32_t kFewestPorts = 16;  // to be shared by programs and stack
 
 // Collects lines; one member function for each part of the file.
 class Checker {
@@ -34,6 +35,7 @@ class Checker {
     mtu();
     datapath();
     prefilter();
+    masquerade();
     hooks();
     return std::move(problems_);
   }
@@ -104,6 +106,21 @@ class Checker {
       problem("services.enabled: it needs kubernetes.enabled: an API server or a folder of manifests has the Services");
     }
     ports();
+  }
+
+  void masquerade() {
+    if (!masks_in_bpf(options_)) return;
+    const auto& services = options_.services;
+    if (services.first_port <= services.last_port && services.last_port - services.first_port + 1 < kFewestPorts) {
+      problem("services.first_port: masquerade.mode \"bpf\" needs at least " + std::to_string(kFewestPorts) +
+              " ports up to services.last_port");
+    }
+    for (std::size_t i = 0; i < options_.hooks.size(); ++i) {
+      const auto& hook = options_.hooks[i];
+      if (hook.attach != HookPoint::uplink_ingress || hook.order != HookOrder::after) continue;
+      problem(item("hooks", i) + ": behind our program on uplink-ingress answers are not translated, which " +
+              R"(masquerade.mode "bpf" needs: give it "order": "before", or set masquerade.mode to "nftables")");
+    }
   }
 
   void ports() {

@@ -48,6 +48,9 @@ template <>
 inline constexpr auto kNames<Routing> = std::to_array<Name<Routing>>(
     {{"native", Routing::native}, {"overlay", Routing::overlay}, {"auto", Routing::automatic}});
 template <>
+inline constexpr auto kNames<MasqueradeMode> =
+    std::to_array<Name<MasqueradeMode>>({{"nftables", MasqueradeMode::nftables}, {"bpf", MasqueradeMode::bpf}});
+template <>
 inline constexpr auto kNames<HookPoint> = std::to_array<Name<HookPoint>>({{"pod-egress", HookPoint::pod_egress},
                                                                           {"pod-ingress", HookPoint::pod_ingress},
                                                                           {"uplink-ingress", HookPoint::uplink_ingress},
@@ -75,6 +78,7 @@ void visit_fields(Visitor& visit, Is<Peer> auto& peer) {
 template <typename Visitor>
 void visit_fields(Visitor& visit, Is<Masquerade> auto& masquerade) {
   visit("enabled", masquerade.enabled);
+  visit("mode", masquerade.mode);
   visit("except", masquerade.except);
 }
 

@@ -18,6 +18,7 @@ enum class Compile : std::uint8_t { automatic, embedded, clang };         // "au
 enum class Position : std::uint8_t { first, last };                       // among other tcx and netkit programs
 enum class XdpMode : std::uint8_t { automatic, native, generic, off };    // "auto", "native", "generic", "off"
 enum class Routing : std::uint8_t { native, overlay, automatic };         // "native", "overlay", "auto"
+enum class MasqueradeMode : std::uint8_t { nftables, bpf };               // "nftables", "bpf"
 enum class HookPoint : std::uint8_t { pod_egress, pod_ingress, uplink_ingress, uplink_egress };  // "pod-egress", …
 enum class HookOrder : std::uint8_t { before, after };  // relative to our program
 
@@ -31,6 +32,8 @@ struct Peer {
 
 struct Masquerade {
   bool enabled = true;
+  // bpf: past the host's packet filter and connection tracking, so it is never chosen for anybody.
+  MasqueradeMode mode = MasqueradeMode::nftables;
   std::vector<Cidr> except;  // besides our pools, the peers' pod ranges and the peers' addresses
 };
 
@@ -116,5 +119,18 @@ struct Options {
 [[nodiscard]] std::string_view routing_name(Routing routing);  // as the file spells it
 // Whether some nodes may be reached by the overlay.
 [[nodiscard]] bool has_overlay(const Options& options);
+// Whether programs may have to translate what pods send to the outside.
+[[nodiscard]] bool masks_in_bpf(const Options& options);
+// Whether programs translate anything at all.
+[[nodiscard]] bool translates(const Options& options);
+
+// Ports that connections are translated with, first to last, in host order. While programs masquerade the stack has the
+// last quarter for itself: what it still translates must not meet what they do.
+struct Ports {
+  std::uint16_t first = 0, last = 0;
+  bool operator==(const Ports&) const = default;
+};
+[[nodiscard]] Ports program_ports(const Options& options);
+[[nodiscard]] Ports stack_ports(const Options& options);
 
 }  // namespace netkite::config

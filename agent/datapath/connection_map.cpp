@@ -36,6 +36,18 @@ nk_tuple reversed(const nk_tuple& tuple) {
   return other;
 }
 
+nk_tuple raw_tuple(const Tuple& tuple, std::uint8_t protocol) {
+  nk_tuple raw{};
+  write_mapped(raw.source, tuple.source);
+  write_mapped(raw.destination, tuple.destination);
+  raw.source_port = htons(tuple.source_port);
+  raw.destination_port = htons(tuple.destination_port);
+  raw.protocol = protocol;
+  return raw;
+}
+
+bool is_echo(std::uint8_t protocol) { return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6; }
+
 bool operator!=(const nk_tuple& a, const nk_tuple& b) { return std::memcmp(&a, &b, sizeof(a)) != 0; }
 
 Tuple tuple_of(const nk_tuple& raw) {
@@ -97,6 +109,36 @@ Result<void> ConnectionMap::set_self(const Self& self) const {
   const auto present = self_.lookup(0);
   if (present && *present && std::memcmp(&**present, &value, sizeof(value)) == 0) return {};
   return self_.update(0, value);
+}
+
+// In the order of the programs: the answers' entry claims what they look like. What a program has opened meanwhile
+// stays.
+Result<std::size_t> ConnectionMap::take_over(const std::vector<MaskedConnection>& connections,
+                                             std::uint64_t now_ns) const {
+  std::size_t taken = 0;
+  for (const auto& each : connections) {
+    const auto key = raw_tuple(each.from, each.protocol);
+    nk_connection there{};
+    there.to = key;
+    write_mapped(there.to.source, each.seen_source);
+    there.to.source_port = htons(each.seen_port);
+    if (is_echo(each.protocol)) there.to.destination_port = there.to.source_port;
+    there.time_ns = now_ns;
+    there.ifindex = each.ifindex;
+    there.use = NK_CT_MASQUERADE;
+    there.seen = each.protocol == IPPROTO_TCP ? NK_CT_SYN | NK_CT_ACK : NK_CT_SYN;
+    auto back = there;
+    back.to = reversed(key);
+    back.reply = 1;
+    const auto claimed = table_.insert(reversed(there.to), back);
+    if (!claimed) return tl::make_unexpected(claimed.error());
+    if (!*claimed) continue;
+    const auto entered = table_.insert(key, there);
+    if (!entered || !*entered) std::ignore = table_.erase(reversed(there.to));
+    if (!entered) return tl::make_unexpected(entered.error());
+    taken += *entered ? 1U : 0U;
+  }
+  return taken;
 }
 
 // An answers' entry may have been left behind whose client has begun anew, with answers that look otherwise.

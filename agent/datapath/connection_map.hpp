@@ -19,6 +19,8 @@ class ConnectionMap {
 
   [[nodiscard]] Result<void> set_self(const Self& self) const;
   // `now_ns`: CLOCK_MONOTONIC.
+  [[nodiscard]] Result<std::size_t> take_over(const std::vector<MaskedConnection>& connections,
+                                              std::uint64_t now_ns) const;
   [[nodiscard]] Result<ConnectionPlace> list(std::uint32_t place, std::uint64_t now_ns,
                                              const std::function<void(const ConnectionEntry&)>& each) const;
   [[nodiscard]] Result<Datapath::FlushStep> flush(std::uint32_t place, const ConnectionFilter& filter) const;

@@ -73,6 +73,17 @@ struct Self {
   bool operator==(const Self&) const = default;
 };
 
+// What pods' packets get to the outside with, by programs.
+struct Masquerade {
+  struct Exit {
+    std::uint32_t ifindex = 0;  // an uplink
+    std::vector<Ip> addresses;  // at most one per family
+  };
+  std::vector<Exit> exits;   // by others connections leave as the stack wants
+  std::vector<Cidr> direct;  // whom pods talk with under their own addresses; may overlap
+  config::Ports own_ports, stack_ports;
+};
+
 // ICMP echo has its identifier in both ports' places.
 struct Tuple {
   Ip source, destination;
@@ -87,6 +98,15 @@ struct ConnectionEntry {
   bool reply = false;                                   // towards who began it
   std::uint64_t silent_s = 0, connection_silent_s = 0;  // without a packet in this direction, and in either
   std::uint64_t expires_s = 0;                          // until the connection is taken away, should it stay silent
+};
+
+// A pod's to the outside, with all that an entry says of it.
+struct MaskedConnection {
+  Tuple from;      // as the pod sends
+  Ip seen_source;  // as the outside sees it
+  std::uint16_t seen_port = 0;
+  std::uint8_t protocol = 0;
+  std::uint32_t ifindex = 0;  // the uplink
 };
 
 // Whoever has all of it, with any of its four ends. What is not said matches everybody.
@@ -172,14 +192,19 @@ class Datapath {
   // The whole set; only differences are written.
   [[nodiscard]] virtual Result<void> set_remotes(const std::vector<Remote>& remotes) = 0;
 
+  // What differs is written. Only where the configuration asks for masquerade by programs; else not_found.
+  [[nodiscard]] virtual Result<void> set_masquerade(const Masquerade& masquerade) = 0;
+
   // Services, at every socket of services.cgroup. Only where the configuration asks for them; else not_found.
   [[nodiscard]] virtual Result<void> attach_sockets() = 0;  // idempotent, adopts
   [[nodiscard]] virtual Result<service::Table> services() = 0;
   // After a failure a part of them may be in effect: services() says which.
   [[nodiscard]] virtual Result<void> change_services(const service::Changes& changes) = 0;
 
-  // Connections that programs translate; not_found where services are not asked for.
+  // Connections that programs translate; not_found where nothing is to be translated.
   [[nodiscard]] virtual Result<void> set_self(const Self& self) = 0;
+  // Open ones, that somebody else has translated so far. How many are in the table now that were not before.
+  [[nodiscard]] virtual Result<std::size_t> take_over(const std::vector<MaskedConnection>& connections) = 0;
   [[nodiscard]] virtual Result<ConnectionPlace> list_connections(
       std::uint32_t place, const std::function<void(const ConnectionEntry&)>& each) = 0;
   // Forgets those that match: their next packets are those of strangers. `removed` counts connections.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Datapath's connections: only there where services are asked for.
+// The Datapath's connections: only there where programs translate.
 #include <chrono>
 #include <ctime>
 
@@ -10,7 +10,10 @@
 namespace netkite::datapath {
 namespace {
 
-auto no_connections() { return fail(Code::not_found, "services.enabled is false: no connections are translated"); }
+auto no_connections() {
+  return fail(Code::not_found,
+              "neither services.enabled nor masquerade.mode asks for it: no connections are translated");
+}
 
 // CLOCK_MONOTONIC, as the programs read it.
 std::uint64_t monotonic_ns() {
@@ -30,6 +33,11 @@ std::chrono::nanoseconds processor_time() {
 Result<void> KernelDatapath::set_self(const Self& self) {
   if (!connections_) return no_connections();
   return connections_->set_self(self);
+}
+
+Result<std::size_t> KernelDatapath::take_over(const std::vector<MaskedConnection>& connections) {
+  if (!connections_) return no_connections();
+  return connections_->take_over(connections, monotonic_ns());
 }
 
 Result<ConnectionPlace> KernelDatapath::list_connections(std::uint32_t place,

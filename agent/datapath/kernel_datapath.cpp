@@ -193,6 +193,13 @@ Result<void> KernelDatapath::set_remotes(const std::vector<Remote>& remotes) {
   return remotes_.set(remotes);
 }
 
+Result<void> KernelDatapath::set_masquerade(const Masquerade& masquerade) {
+  if (!masquerade_) return fail(Code::not_found, "masquerade.mode is not \"bpf\"");
+  const Epoch::Change change(epoch_);
+  if (!change.begun()) return change.begun();
+  return masquerade_->set(masquerade);
+}
+
 Result<void> KernelDatapath::attach_sockets() {
   if (!services_) return fail(Code::not_found, "services.enabled is false");
   const auto cgroup = find_cgroup(cgroup_);

@@ -14,6 +14,7 @@
 #include "agent/datapath/epoch.hpp"
 #include "agent/datapath/events.hpp"
 #include "agent/datapath/link_guard.hpp"
+#include "agent/datapath/masquerade_map.hpp"
 #include "agent/datapath/prefilter.hpp"
 #include "agent/datapath/remote_map.hpp"
 #include "agent/datapath/service_map.hpp"
@@ -33,10 +34,12 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<void> attach_overlay(std::uint32_t ifindex, const std::string& name) override;
   [[nodiscard]] Result<void> remove_stale(const std::vector<std::uint32_t>& ifindexes) override;
   [[nodiscard]] Result<void> set_remotes(const std::vector<Remote>& remotes) override;
+  [[nodiscard]] Result<void> set_masquerade(const Masquerade& masquerade) override;
   [[nodiscard]] Result<void> attach_sockets() override;
   [[nodiscard]] Result<service::Table> services() override;
   [[nodiscard]] Result<void> change_services(const service::Changes& changes) override;
   [[nodiscard]] Result<void> set_self(const Self& self) override;
+  [[nodiscard]] Result<std::size_t> take_over(const std::vector<MaskedConnection>& connections) override;
   [[nodiscard]] Result<ConnectionPlace> list_connections(
       std::uint32_t place, const std::function<void(const ConnectionEntry&)>& each) override;
   [[nodiscard]] Result<FlushStep> flush_connections(std::uint32_t place, const ConnectionFilter& filter) override;
@@ -68,10 +71,12 @@ class KernelDatapath : public Datapath {
         : pins(std::move(where)),
           maps(pins, options),
           problems(source.problems),
-          programs(
-              std::move(source),
-              {.peer_redirect = peer_redirect, .overlay = overlay_of(options), .services = options.services.enabled},
-              maps) {}
+          programs(std::move(source),
+                   {.peer_redirect = peer_redirect,
+                    .overlay = overlay_of(options),
+                    .services = options.services.enabled,
+                    .masquerade = config::masks_in_bpf(options)},
+                   maps) {}
     static std::optional<config::Overlay> overlay_of(const config::Options& options) {
       return config::has_overlay(options) ? std::optional(options.overlay) : std::nullopt;
     }
@@ -85,6 +90,7 @@ class KernelDatapath : public Datapath {
                                                                const Features& features);
   void remove_old_hooks() const;
   [[nodiscard]] Result<void> open_services(const config::Services& options);
+  [[nodiscard]] Result<void> open_connections(const config::Options& options);
 
   // The pod's two places: what it sends, what it gets.
   struct PodPlaces {
@@ -102,6 +108,7 @@ class KernelDatapath : public Datapath {
   RemoteMap remotes_;
   std::optional<ServiceMap> services_;        // none: not asked for
   std::optional<ConnectionMap> connections_;  // the same
+  std::optional<MasqueradeMap> masquerade_;   // the same
   std::string cgroup_;                        // whose sockets, as configured
   Epoch epoch_;
   LinkGuard guard_;

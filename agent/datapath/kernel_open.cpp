@@ -97,6 +97,24 @@ Result<void> KernelDatapath::open_services(const config::Services& options) {
   auto services = ServiceMap::open(core_->maps);
   if (!services) return tl::make_unexpected(services.error());
   services_ = std::move(*services);
+  return {};
+}
+
+Result<void> KernelDatapath::open_connections(const config::Options& options) {
+  const auto leave = [this](const auto& names) {
+    for (const auto name : names) unpin(core_->pins.map(name));
+  };
+  if (!config::masks_in_bpf(options)) {
+    leave(kMasqueradeMaps);
+  } else {
+    auto masquerade = MasqueradeMap::open(core_->maps);
+    if (!masquerade) return tl::make_unexpected(masquerade.error());
+    masquerade_ = std::move(*masquerade);
+  }
+  if (!config::translates(options)) {
+    leave(kConnectionMaps);
+    return {};
+  }
   auto connections = ConnectionMap::open(core_->maps);
   if (!connections) return tl::make_unexpected(connections.error());
   connections_ = std::move(*connections);
@@ -133,6 +151,9 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
   datapath->remotes_ = std::move(*remotes);
   if (auto services = datapath->open_services(options.services); !services) {
     return tl::make_unexpected(services.error());
+  }
+  if (auto connections = datapath->open_connections(options); !connections) {
+    return tl::make_unexpected(connections.error());
   }
   datapath->epoch_ = std::move(*epoch);
   datapath->events_ = std::move(*events);

@@ -74,7 +74,10 @@ std::string program_names(const bpf_object* object) {
 
 // What the program does not get to with its constants: the verifier takes those branches away, and it needs no map.
 bool is_unused(const bpf_map* map, const nk_config& config) {
-  return config.services == 0 && std::ranges::find(kServiceMaps, bpf_map__name(map)) != kServiceMaps.end();
+  const auto is_of = [map](const auto& names) { return std::ranges::find(names, bpf_map__name(map)) != names.end(); };
+  if (is_of(kServiceMaps)) return config.services == 0;
+  if (is_of(kMasqueradeMaps)) return config.masquerade == 0;
+  return is_of(kConnectionMaps) && config.services == 0 && config.masquerade == 0;
 }
 
 Result<void> leave_out(bpf_map* map) {

@@ -17,6 +17,7 @@ namespace netkite::datapath {
 namespace {
 
 constexpr std::string_view kTemporary = "_new";
+constexpr std::uint32_t kMostExceptions = 1024;
 
 // A map that hangs on the kernel's own objects has to have types: of the right sizes is enough.
 Result<UniqueFd> describe(const MapInfo& wanted, bpf_map_create_opts& options) {
@@ -73,6 +74,8 @@ MapStore::MapStore(Pins pins, const config::Options& options) : pins_(std::move(
                      .shrinks_when_empty = true};
   for (const auto name : {kFrontends, kEntrances, kRanges}) limits_.emplace(name, frontends);
   limits_.emplace(kMaglev, maglev);
+  // Both families of what is reached by routes and tunnels, and the configuration's own exceptions.
+  limits_.emplace(kUnmasked, Limit{.entries = 4 * remotes.entries + kMostExceptions, .option = remotes.option});
   limits_.emplace(kConnections, connections);
   for (const auto name : {kSlots, kBackends}) limits_.emplace(name, backends);
   limits_.emplace(kGuard, links);

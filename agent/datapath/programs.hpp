@@ -30,7 +30,7 @@ class Programs {
   struct Node {
     bool peer_redirect = false;              // see Features
     std::optional<config::Overlay> overlay;  // none: there is none
-    bool services = false;
+    bool services = false, masquerade = false;
   };
   // `maps` outlives this.
   Programs(ProgramSource source, Node node, MapStore& maps) : source_(std::move(source)), node_(node), maps_(maps) {}

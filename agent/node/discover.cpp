@@ -7,6 +7,8 @@
 #include "agent/node/overlay.hpp"
 #include "agent/node/peers.hpp"
 #include "agent/node/pod_device.hpp"
+#include "agent/node/uplink_address.hpp"
+#include "common/netlink/address.hpp"
 
 namespace netkite::node {
 namespace {
@@ -108,6 +110,11 @@ Result<View> discover(const config::Options& options, std::uint32_t overlay) {
   const auto ways = ways_to_peers(*socket, options, *table, view.problems);
   view.uplinks = options.uplinks.empty() ? found_uplinks(ways, *table, view.problems)
                                          : named_uplinks(options.uplinks, table->links, view.problems);
+  const auto addresses = netlink::list_addresses(*socket);
+  if (!addresses) return wrap(addresses.error(), "discover the node");
+  for (auto& uplink : view.uplinks) {
+    uplink.addresses = addresses_of_uplink(uplink.ifindex, *addresses, table->routes);
+  }
   view.overlay.ifindex = overlay;
   view.remotes = remotes_of(options, ways, view.uplinks, overlay, view.problems);
   view.pod_mtu = smallest(view.uplinks, &Uplink::mtu);

@@ -34,6 +34,18 @@ Result<void> run_nft(const std::string& commands) {
 
 }  // namespace
 
+datapath::Masquerade masquerade_of(const config::Options& options, const std::vector<Uplink>& uplinks) {
+  datapath::Masquerade result;
+  if (!options.masquerade.enabled || !config::masks_in_bpf(options)) return result;
+  for (const auto& uplink : uplinks) {
+    result.exits.push_back({.ifindex = uplink.ifindex, .addresses = uplink.addresses});
+  }
+  result.direct = direct_destinations(options);
+  result.own_ports = config::program_ports(options);
+  result.stack_ports = config::stack_ports(options);
+  return result;
+}
+
 Result<void> remove_masquerade() {
   auto done = run_nft("table inet netkite\ndelete table inet netkite\n");
   if (!done && done.error().code == Code::unsupported) return {};  // then there is no table either

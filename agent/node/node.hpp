@@ -18,6 +18,8 @@ struct Uplink {
   std::string name;
   std::uint32_t mtu = 0;  // bytes
   std::uint32_t gso_max_size = 0, gro_max_size = 0;
+  // What the node is to whom it talks with by this device, at most one of each family.
+  std::vector<Ip> addresses{};
 };
 
 // The overlay's device, and what fits into it.

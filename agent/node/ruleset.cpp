@@ -9,14 +9,23 @@ namespace {
 
 struct Kind {
   Family family;
-  const char *type, *pool_set, *direct_set, *rule;
+  const char *type, *pool_set, *direct_set, *match;
 };
 constexpr Kind kKinds[] = {
     {Family::v4, "ipv4_addr", "pools4", "direct4",
-     "    ip saddr @pools4 ip daddr != @direct4 oifname != \"lo\" oifname != \"nk*\" masquerade\n"},
+     "    ip saddr @pools4 ip daddr != @direct4 oifname != \"lo\" oifname != \"nk*\""},
     {Family::v6, "ipv6_addr", "pools6", "direct6",
-     "    ip6 saddr @pools6 ip6 daddr != @direct6 oifname != \"lo\" oifname != \"nk*\" masquerade\n"},
+     "    ip6 saddr @pools6 ip6 daddr != @direct6 oifname != \"lo\" oifname != \"nk*\""},
 };
+
+// What programs do not translate the stack does, with ports that are none of theirs.
+std::string rules_of(const Kind& kind, const config::Options& options) {
+  const std::string match(kind.match);
+  if (!config::masks_in_bpf(options)) return match + " masquerade\n";
+  const auto ports = config::stack_ports(options);
+  return match + " meta l4proto { tcp, udp } masquerade to :" + std::to_string(ports.first) + "-" +
+         std::to_string(ports.last) + "\n" + match + " masquerade\n";
+}
 
 // The prefixes of one family, without those that another one covers: an interval set takes no overlaps.
 std::vector<Cidr> distinct(std::vector<Cidr> prefixes, Family family) {
@@ -30,7 +39,14 @@ std::vector<Cidr> distinct(std::vector<Cidr> prefixes, Family family) {
   return kept;
 }
 
-// Destinations that pods reach under their own addresses.
+std::string set_definition(const std::string& name, const std::string& type, const std::vector<Cidr>& prefixes) {
+  std::string elements;
+  for (const auto& prefix : prefixes) elements += (elements.empty() ? "" : ", ") + prefix.to_string();
+  return "  set " + name + " {\n    type " + type + "\n    flags interval\n    elements = { " + elements + " }\n  }\n";
+}
+
+}  // namespace
+
 std::vector<Cidr> direct_destinations(const config::Options& options) {
   std::vector<Cidr> direct = options.pools;
   for (const auto& peer : options.peers) {
@@ -41,14 +57,6 @@ std::vector<Cidr> direct_destinations(const config::Options& options) {
   return direct;
 }
 
-std::string set_definition(const std::string& name, const std::string& type, const std::vector<Cidr>& prefixes) {
-  std::string elements;
-  for (const auto& prefix : prefixes) elements += (elements.empty() ? "" : ", ") + prefix.to_string();
-  return "  set " + name + " {\n    type " + type + "\n    flags interval\n    elements = { " + elements + " }\n  }\n";
-}
-
-}  // namespace
-
 std::string masquerade_ruleset(const config::Options& options) {
   std::string sets;
   std::string rules;
@@ -58,7 +66,7 @@ std::string masquerade_ruleset(const config::Options& options) {
     if (pools.empty()) continue;
     sets += set_definition(kind.pool_set, kind.type, pools);
     sets += set_definition(kind.direct_set, kind.type, distinct(direct, kind.family));
-    rules += kind.rule;
+    rules += rules_of(kind, options);
   }
   return "table inet netkite\ndelete table inet netkite\ntable inet netkite {\n" + sets +
          "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n" + rules + "  }\n}\n";

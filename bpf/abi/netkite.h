@@ -189,7 +189,7 @@ struct nk_config {
 	__u32 vni;	  /* of the overlay, 24 bits; 0: there is none */
 	__u16 vxlan_port; /* UDP, network byte order */
 	__u8 services;	  /* 1: connections are translated: nk_ct_v1, nk_entrance_v1 */
-	__u8 pad;
+	__u8 masquerade;  /* 1: those of pods to the outside are: nk_ct_v1, nk_exit_v1, nk_unmasked_v1 */
 };
 NK_SIZE_IS(nk_config, 12);
 

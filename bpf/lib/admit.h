@@ -4,6 +4,7 @@
 
 #include "lib/address.h"
 #include "lib/entrance.h"
+#include "lib/masquerade.h"
 #include "lib/open.h"
 #include "lib/service_path.h"
 
@@ -81,7 +82,7 @@ __noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *packet, _
 	const struct nk_entrance *entrance;
 	int client;
 
-	if (!packet)
+	if (!packet || !nk_config.services)
 		return NK_NO_ENTRANCE;
 	entrance = nk_entrance(&packet->tuple);
 	if (!entrance)
@@ -113,6 +114,12 @@ static __always_inline struct nk_connection *nk_join(struct __sk_buff *ctx, cons
 	return nk_connection(&packet->tuple);
 }
 
+/* Answers come from whom they are of, and what a pod of this node sends does not come in. */
+static __always_inline bool nk_may_come_in(const struct nk_connection *connection, bool proven)
+{
+	return connection->reply ? proven : connection->use == NK_CT_SERVICE;
+}
+
 /* `proven`: the source is no pod's whose packets come another way, so nobody answers in its name. */
 static __noinline int nk_serve4(struct __sk_buff *ctx, __u32 hook, bool proven)
 {
@@ -123,7 +130,9 @@ static __noinline int nk_serve4(struct __sk_buff *ctx, __u32 hook, bool proven)
 	if (!nk_parse4(ctx, &packet))
 		return NK_UNTOUCHED;
 	connection = nk_join(ctx, &packet, hook, &reason);
-	if (likely(connection) && (proven || !connection->reply))
+	if (likely(connection) && unlikely(!nk_comes_back(ctx, &packet, connection)))
+		return NK_UNTOUCHED;
+	if (likely(connection) && nk_may_come_in(connection, proven))
 		return nk_follow4(ctx, &packet, connection, hook);
 	if (unlikely(connection))
 		return nk_drop(ctx, hook, NK_DROP_UPLINK_SPOOF);
@@ -143,7 +152,9 @@ static __noinline int nk_serve6(struct __sk_buff *ctx, __u32 hook, bool proven)
 	if (!nk_parse6(ctx, &packet))
 		return NK_UNTOUCHED;
 	connection = nk_join(ctx, &packet, hook, &reason);
-	if (likely(connection) && (proven || !connection->reply))
+	if (likely(connection) && unlikely(!nk_comes_back(ctx, &packet, connection)))
+		return NK_UNTOUCHED;
+	if (likely(connection) && nk_may_come_in(connection, proven))
 		return nk_follow6(ctx, &packet, connection, hook);
 	if (unlikely(connection))
 		return nk_drop(ctx, hook, NK_DROP_UPLINK_SPOOF);

@@ -29,6 +29,9 @@
 #define NK_WAY_TUNNEL 3 /* to another node by the overlay, whose device wraps */
 #define NK_WAY_WRAP   4 /* the same over IPv4 between `ends`, wrapped here */
 
+/* With an mtu of 0, in from_pod: to the outside under this node's address, if the packet is of such a connection. */
+#define NK_WAY_MASKED 5
+
 struct nk_way {
 	__u32 mtu; /* bytes of IP packet; nothing fits into 0: that way is the stack's */
 	__u32 ifindex;

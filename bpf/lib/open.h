@@ -2,16 +2,7 @@
 /* The beginning of a connection: in the table, with a port of this node where it needs one. */
 #pragma once
 
-#include <linux/errno.h>
-#include "lib/connection.h"
-
-#define NK_PORT_TRIES 32
-
-/* A client's FIN or RST alone may be anybody's. */
-static __always_inline bool nk_is_over(const struct nk_connection *connection, const struct nk_connection *reply)
-{
-	return !reply || reply->seen & NK_CT_RST || connection->seen & reply->seen & NK_CT_FIN;
-}
+#include "lib/claim.h"
 
 /*
  * Of a connection's first direction. A client that uses its port anew begins a new connection; where it is not certain
@@ -41,25 +32,12 @@ static __always_inline struct nk_connection *nk_continued(const struct nk_packet
 {
 	struct nk_connection *connection = nk_connection(&packet->tuple);
 
-	if (!connection || connection->reply || connection->use != NK_CT_SERVICE || packet->quoted)
+	if (!nk_config.services || !connection || connection->reply || connection->use != NK_CT_SERVICE ||
+	    packet->quoted)
 		return connection;
 	if (likely(packet->tuple.protocol == IPPROTO_TCP && !nk_begins(packet)))
 		return connection;
 	return nk_begins_anew(packet, connection) ? NULL : connection;
-}
-
-static __always_inline long nk_enter_connection(const struct nk_tuple *tuple, const struct nk_connection *connection)
-{
-	return bpf_map_update_elem(&nk_ct_v1, tuple, connection, BPF_NOEXIST);
-}
-
-/* The answers' entry, which claims their tuple: nobody else's answers look like that. 0 or -errno. */
-static __always_inline long nk_claim(const struct nk_connection *forward, const struct nk_connection *reply)
-{
-	struct nk_tuple back;
-
-	nk_reverse(&back, &forward->to);
-	return nk_enter_connection(&back, reply);
 }
 
 /* The same with this node's address and a port of its own as the source. `hash`: where to look for one. */
@@ -94,7 +72,6 @@ static __noinline long nk_claim_port(struct nk_connection *forward, const struct
 static __noinline int nk_open(const struct nk_packet *packet, struct nk_connection *forward, bool translate)
 {
 	struct nk_connection reply = *forward;
-	struct nk_tuple back;
 	long status;
 
 	nk_reverse(&reply.to, &packet->tuple);
@@ -103,17 +80,5 @@ static __noinline int nk_open(const struct nk_packet *packet, struct nk_connecti
 	status = translate ? -EEXIST : nk_claim(forward, &reply);
 	if (status == -EEXIST)
 		status = nk_claim_port(forward, &reply, nk_hash(packet));
-	if (status == -EEXIST)
-		return NK_DROP_PORTS_EXHAUSTED;
-	if (status == -EADDRNOTAVAIL)
-		return NK_DROP_UNREACHABLE_BACKEND;
-	if (status)
-		return NK_DROP_CONNECTIONS_FULL;
-	status = nk_enter_connection(&packet->tuple, forward);
-	if (!status)
-		return NK_DROP_UNSPEC;
-	nk_reverse(&back, &forward->to);
-	bpf_map_delete_elem(&nk_ct_v1, &back);
-	/* Another CPU has just opened it: a client that asks twice. */
-	return status == -EEXIST ? NK_DROP_UNSPEC : NK_DROP_CONNECTIONS_FULL;
+	return nk_opened(packet, forward, status);
 }

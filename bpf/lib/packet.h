@@ -38,7 +38,7 @@ static __always_inline bool nk_parse4(struct __sk_buff *ctx, struct nk_packet *p
 	if (unlikely(packet->fragment == NK_LATER_FRAGMENT))
 		return nk_recall_ports(packet);
 	if (unlikely(ip->protocol == IPPROTO_ICMP))
-		return nk_parse_error4(ctx, packet);
+		return (nk_config.masquerade && nk_parse_echo(ctx, packet)) || nk_parse_error4(ctx, packet);
 	return nk_parse_transport(ctx, packet);
 }
 
@@ -55,6 +55,8 @@ static __noinline bool nk_parse_fragment6(struct __sk_buff *ctx, struct nk_packe
 	packet->fragment = header.offset & bpf_htons(0xfff8) ? NK_LATER_FRAGMENT : NK_FIRST_FRAGMENT;
 	if (packet->fragment == NK_LATER_FRAGMENT)
 		return nk_recall_ports(packet);
+	if (unlikely(header.next == IPPROTO_ICMPV6))
+		return nk_config.masquerade && nk_parse_echo(ctx, packet);
 	return nk_parse_transport(ctx, packet);
 }
 
@@ -80,6 +82,6 @@ static __always_inline bool nk_parse6(struct __sk_buff *ctx, struct nk_packet *p
 	if (unlikely(ip->nexthdr == IPPROTO_FRAGMENT))
 		return nk_parse_fragment6(ctx, packet);
 	if (unlikely(ip->nexthdr == IPPROTO_ICMPV6))
-		return nk_parse_error6(ctx, packet);
+		return (nk_config.masquerade && nk_parse_echo(ctx, packet)) || nk_parse_error6(ctx, packet);
 	return nk_parse_transport(ctx, packet);
 }

@@ -19,12 +19,14 @@ static __always_inline bool nk_parse_quoted(struct __sk_buff *ctx, struct nk_pac
 {
 	__u16 ports[2];
 
+	packet->flags = 0;
+	packet->header = 0;
+	if (unlikely(nk_is_echo(&packet->tuple)))
+		return nk_parse_quoted_echo(ctx, packet);
 	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
 		return false;
 	if (bpf_skb_load_bytes(ctx, packet->at, ports, sizeof(ports)))
 		return false;
-	packet->flags = 0;
-	packet->header = 0;
 	packet->tuple.source_port = ports[1];
 	packet->tuple.destination_port = ports[0];
 	return true;
@@ -89,11 +91,16 @@ static __noinline void nk_translate_quoted4(struct __sk_buff *ctx, const struct 
 {
 	const __u32 addresses[2] = { to->destination[3], to->source[3] };
 	__u32 by_addresses = nk_difference4(&packet->tuple, to), by_ports = nk_difference_of_ports(&packet->tuple, to);
-	bool balanced = nk_write_quoted(ctx, packet, to, nk_fold((__u64)by_addresses + by_ports));
+	bool echo = nk_is_echo(&packet->tuple), balanced;
 
+	if (echo)
+		nk_write_echo(ctx, packet, to);
+	balanced = echo || nk_write_quoted(ctx, packet, to, nk_fold((__u64)by_addresses + by_ports));
 	bpf_skb_store_bytes(ctx, packet->quoted + offsetof(struct iphdr, saddr), addresses, sizeof(addresses), 0);
 	bpf_l3_csum_replace(ctx, packet->quoted + offsetof(struct iphdr, check), 0, by_addresses, 0);
-	bpf_l4_csum_replace(ctx, packet->quoted - NK_ICMP_BYTES + 2, 0, balanced ? ~by_addresses : by_ports, 0);
+	/* ICMP has no addresses in its sum, and all of an echo balances itself. */
+	if (!echo)
+		bpf_l4_csum_replace(ctx, packet->quoted - NK_ICMP_BYTES + 2, 0, balanced ? ~by_addresses : by_ports, 0);
 }
 
 static __noinline void nk_translate_quoted6(struct __sk_buff *ctx, const struct nk_packet *packet,
@@ -101,8 +108,15 @@ static __noinline void nk_translate_quoted6(struct __sk_buff *ctx, const struct 
 {
 	__u32 difference =
 		nk_fold((__u64)nk_difference6(&packet->tuple, to) + nk_difference_of_ports(&packet->tuple, to));
-	bool balanced = nk_write_quoted(ctx, packet, to, difference);
+	bool balanced;
 
+	if (nk_is_echo(&packet->tuple)) {
+		bpf_l4_csum_replace(ctx, packet->at + 2, 0, nk_difference6(&packet->tuple, to), 0);
+		nk_write_echo(ctx, packet, to);
+		balanced = true;
+	} else {
+		balanced = nk_write_quoted(ctx, packet, to, difference);
+	}
 	bpf_skb_store_bytes(ctx, packet->quoted + offsetof(struct ipv6hdr, saddr), to->destination, 16, 0);
 	bpf_skb_store_bytes(ctx, packet->quoted + offsetof(struct ipv6hdr, daddr), to->source, 16, 0);
 	if (!balanced)

@@ -11,6 +11,12 @@
 #include "lib/translate.h"
 #include "lib/untouched.h"
 
+/* An answer to a pod that is not here any more: the stack says so to who sends it. */
+static __always_inline bool nk_has_left(const struct nk_connection *connection, const struct nk_way *way)
+{
+	return nk_config.masquerade && !way->mtu && connection->reply && connection->use == NK_CT_MASQUERADE;
+}
+
 static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
 				      __u32 hook)
 {
@@ -19,6 +25,8 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 
 	if (unlikely(!way))
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
+	if (unlikely(nk_has_left(connection, way)))
+		return NK_UNTOUCHED;
 	if (unlikely(packet->quoted))
 		return nk_follow_error4(ctx, packet, connection, hook);
 	if (unlikely(packet->fragment == NK_FIRST_FRAGMENT))
@@ -42,6 +50,8 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 
 	if (unlikely(!way))
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
+	if (unlikely(nk_has_left(connection, way)))
+		return NK_UNTOUCHED;
 	if (unlikely(packet->quoted))
 		return nk_follow_error6(ctx, packet, connection, hook);
 	if (unlikely(packet->fragment == NK_FIRST_FRAGMENT))

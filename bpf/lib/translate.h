@@ -14,6 +14,7 @@
 #pragma once
 
 #include "lib/deliver.h"
+#include "lib/echo.h"
 #include "lib/tuple.h"
 
 /* A one's complement sum of 32 bits (RFC 1071), as the helpers want differences. */
@@ -76,6 +77,12 @@ static __always_inline bool nk_translate_transport(struct __sk_buff *ctx, const 
 
 	if (unlikely(!packet->at))
 		return true;
+	if (unlikely(nk_is_echo(&packet->tuple))) {
+		if (packet->tuple.protocol == IPPROTO_ICMPV6)
+			bpf_l4_csum_replace(ctx, packet->at + 2, 0, addresses, BPF_F_PSEUDO_HDR);
+		nk_write_echo(ctx, packet, to);
+		return true;
+	}
 	nk_mend_transport(ctx, packet, addresses, to);
 	ports = nk_transport(ctx, packet, 4);
 	if (unlikely(!ports))

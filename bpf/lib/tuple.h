@@ -27,7 +27,7 @@ struct nk_packet {
 	__u32 at;      /* the transport's header, from the start of the frame; 0: it has none */
 	__u32 quoted;  /* an ICMP error: the IP header of the packet that it is about, whose answers have the tuple */
 	__u32 id;      /* of fragments */
-	__u8 flags;    /* TCP's, else 0 */
+	__u8 flags;    /* TCP's; ICMP echo: SYN of a request, ACK of a reply; else 0 */
 	__u8 hops;     /* that are left */
 	__u8 header;   /* bytes of the transport's header */
 	__u8 fragment; /* NK_WHOLE, … */

@@ -81,6 +81,11 @@ TEST(Fuzz, FromPodWithHooks) { fuzz(OnNode<from_pod>(kNetkitHooks).program, {kNe
 TEST(Fuzz, ToPod) { fuzz(OnNode<to_pod>(kNetkit).program, {kPass, kDrop}, kDrop); }
 TEST(Fuzz, FromNetdev) { fuzz(OnNode<from_netdev>(kNetkit).program, {kNext, kDrop, kRedirect}, kDrop); }
 
+TEST(Fuzz, FromPodThatIsMasqueraded) { fuzz(OnNode<from_pod>(kMasquerade).program, {kPass, kDrop, kRedirect}, kDrop); }
+TEST(Fuzz, FromNetdevToWhomIsMasqueraded) {
+  fuzz(OnNode<from_netdev>(kMasquerade).program, {kNext, kDrop, kRedirect}, kDrop);
+}
+
 TEST(Fuzz, FromPodToTheOverlay) { fuzz(OnNode<from_pod>(kOverlay).program, {kPass, kDrop, kRedirect}, kDrop); }
 // No frame of a test run has come out of a tunnel.
 TEST(Fuzz, FromOverlay) { fuzz(OnNode<from_overlay>(kOverlay).program, {kDrop}, kDrop); }

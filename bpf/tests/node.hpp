@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node that the programs' tests play on, and how a row of their tables is checked.
-//   10.0.0.1, fd00::1   the pod on kDevice
+//   10.0.0.1, fd00::1   the pod on kDevice; 10.0.0.8, fd00::8: its other address
 //   10.0.0.2, fd00::2   a pod on an L2 device
 //   10.0.0.3, fd00::3   a pod on a netkit device in L3 mode
 //   10.0.9.0/24, fd00:0:0:9::/64 and 192.0.2.9, 2001:db8::9: another node's pods and itself, by an uplink of MTU 1500
@@ -43,6 +43,13 @@ constexpr nk_config with_services(nk_config config) {
   return config;
 }
 inline constexpr nk_config kServices = with_services(kNetkit), kServicesOverlay = with_services(kOverlay);
+// With and without services: what a node may have both of.
+constexpr nk_config with_masquerade(nk_config config) {
+  config.masquerade = 1;
+  return config;
+}
+inline constexpr nk_config kMasquerade = with_masquerade(kNetkit);
+inline constexpr nk_config kMasqueradeOverlay = with_masquerade(kServicesOverlay);
 inline constexpr nk_config kSlow = [] {
   nk_config config = kNetkit;
   config.fast_path = 0;
@@ -66,6 +73,7 @@ inline void furnish(const Program& program) {
     program.add_endpoint(std::string(prefix) + "3", l3);
     program.add_endpoint(std::string(prefix) + "4", on_stack);
     program.add_endpoint(std::string(prefix) + "5", own_on_stack);
+    program.add_endpoint(std::string(prefix) + "8", own);
   }
   program.set_device(kDevice, {.flags = NK_EP_IPV4 | NK_EP_IPV6, .endpoint_id = kEndpointId});
   if (program.map("nk_tunnel4_v1") >= 0) {

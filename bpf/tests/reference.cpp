@@ -13,15 +13,10 @@ constexpr std::uint32_t kNoEntrance = ~0U, kSilently = 0x100;
 constexpr std::size_t kMtu = 1500, kTableEntries = 64;
 constexpr std::uint64_t kGoldenRatio = 0x9e3779b97f4a7c15ULL;
 
-bool in(const Address& address, const std::string& prefix, std::size_t bytes) {
-  const auto wanted = parse(prefix);
-  return std::equal(address.begin(), address.begin() + static_cast<long>(bytes), wanted.begin());
-}
-
 bool is_pod(const Address& address) {
   for (const auto* prefix : {"10.0.0.", "fd00::"}) {
-    for (int i = 1; i <= 5; ++i) {
-      if (address == parse(prefix + std::to_string(i))) return true;
+    for (const auto* last : {"1", "2", "3", "4", "5", "8"}) {
+      if (address == parse(std::string(prefix) + last)) return true;
     }
   }
   return false;
@@ -73,6 +68,18 @@ Address at(const Bytes& frame, std::size_t place, bool v4) {
   return address;
 }
 
+// The frame on its way to `to`.
+Answer onward(Bytes frame, const Address& to) {
+  return {.verdict = kRedirect, .frame = who(to) == Who::pod ? with_macs(std::move(frame), to) : std::move(frame)};
+}
+
+}  // namespace
+
+bool in(const Address& address, const std::string& prefix, std::size_t bytes) {
+  const auto wanted = parse(prefix);
+  return std::equal(address.begin(), address.begin() + static_cast<long>(bytes), wanted.begin());
+}
+
 bool begins(const Packet& packet) { return (packet.flags & (kSyn | kAck | kRst)) == kSyn; }
 
 std::uint8_t shown(const Packet& packet) {
@@ -82,12 +89,9 @@ std::uint8_t shown(const Packet& packet) {
                                    bit(kRst, NK_CT_RST));
 }
 
-// The frame on its way to `to`.
-Answer onward(Bytes frame, const Address& to) {
-  return {.verdict = kRedirect, .frame = who(to) == Who::pod ? with_macs(std::move(frame), to) : std::move(frame)};
-}
+bool is_echo(const Tuple& tuple) { return tuple.protocol == kIcmp || tuple.protocol == kIcmp6; }
 
-Answer refused(const Bytes& frame, const Packet& packet, std::uint32_t reason, std::uint32_t mtu = 0) {
+Answer refused(const Bytes& frame, const Packet& packet, std::uint32_t reason, std::uint32_t mtu) {
   Answer answer{.verdict = kDrop, .frame = frame, .reason = reason};
   const bool v4 = is_v4(packet.tuple.from), tcp = packet.tuple.protocol == kTcp;
   if ((packet.flags & kRst) != 0 || packet.later_piece) return answer;
@@ -105,8 +109,6 @@ Answer refused(const Bytes& frame, const Packet& packet, std::uint32_t reason, s
   return answer;
 }
 
-}  // namespace
-
 Who who(const Address& address) {
   if (is_pod(address)) return Who::pod;
   return is_remote(address) ? Who::remote : Who::outside;
@@ -117,6 +119,7 @@ bool takes_stack(const Address& pod) {
 }
 
 bool owns(const Address& pod) {
+  if (pod == parse("10.0.0.8") || pod == parse("fd00::8")) return true;
   return pod == parse("10.0.0.1") || pod == parse("fd00::1") || pod == parse("10.0.0.5") || pod == parse("fd00::5");
 }
 
@@ -129,7 +132,30 @@ std::optional<Packet> Node::with_remembered_ports(Packet packet) const {
   return packet;
 }
 
+// ICMP echo: a request begins, a reply does not, and the identifier stands for both ports.
+namespace {
+
+std::optional<Packet> with_identifier(const Bytes& frame, Packet packet) {
+  const bool v6 = packet.tuple.protocol == kIcmp6;
+  if (packet.at + 8 > frame.size() || frame[packet.at + 1] != 0) return std::nullopt;
+  const auto type = frame[packet.at];
+  if (type != (v6 ? 128 : 8) && type != (v6 ? 129 : 0)) return std::nullopt;
+  packet.flags = type == (v6 ? 128 : 8) ? kSyn : kAck;
+  packet.tuple.from_port = packet.tuple.to_port = static_cast<std::uint16_t>(get(frame, packet.at + 4, 2));
+  return packet;
+}
+
+}  // namespace
+
 std::optional<Packet> Node::with_ports(const Bytes& frame, Packet packet) const {
+  if (masquerades_ && is_echo(packet.tuple)) {
+    auto echo = with_identifier(frame, packet);
+    if (!echo || packet.quoted == 0) return echo;
+    // Of what is quoted, only requests have answers.
+    if (echo->flags != kSyn) return std::nullopt;
+    echo->tuple = echo->tuple.reversed();
+    return echo;
+  }
   const bool tcp = packet.tuple.protocol == kTcp;
   if (!tcp && packet.tuple.protocol != kUdp) return std::nullopt;
   const std::size_t needed = packet.quoted != 0 ? 4 : tcp ? 20 : 8;
@@ -193,33 +219,47 @@ std::optional<Packet> Node::parse_packet(const Bytes& frame) {
   if (packet.later_piece) return with_remembered_ports(packet);
   packet.first_piece = piece != 0;
   // An IPv6 error in a piece is none that anybody reads.
-  if (packet.tuple.protocol == (v4 ? kIcmp : kIcmp6) && (v4 || piece == 0)) {
+  if (packet.tuple.protocol == (v4 ? kIcmp : kIcmp6)) {
+    if (masquerades_) {
+      if (auto echo = with_identifier(frame, packet)) return echo;
+    }
+    if (!v4 && piece != 0) return std::nullopt;
     const auto quoted = inside(frame, packet, v4);
     return quoted ? with_ports(frame, *quoted) : std::nullopt;
   }
   return with_ports(frame, packet);
 }
 
+// Of a TCP connection that a SYN is for: whether it is over, so that the SYN begins another one.
+bool Node::ends_for(const Packet& packet, const Connection& connection) const {
+  if (packet.tuple.protocol != kTcp || !begins(packet)) return false;
+  const auto other = connections_.find(connection.to.reversed());
+  if (other == connections_.end()) return true;
+  const bool reset = (other->second.seen & NK_CT_RST) != 0;
+  const bool closed = (connection.seen & other->second.seen & NK_CT_FIN) != 0;
+  return reset || closed;  // backends do not go here
+}
+
+void Node::take_out(const Tuple& tuple) {
+  const auto known = connections_.find(tuple);
+  connections_.erase(known->second.to.reversed());
+  connections_.erase(tuple);
+}
+
 bool Node::begins_anew(const Packet& packet, const Connection& connection) {
-  if (connection.reply || packet.quoted != 0 || packet.tuple.protocol != kTcp || !begins(packet)) return false;
-  const auto back = connection.to.reversed();
-  const auto other = connections_.find(back);
-  if (other != connections_.end()) {
-    const bool reset = (other->second.seen & NK_CT_RST) != 0;
-    const bool closed = (connection.seen & other->second.seen & NK_CT_FIN) != 0;
-    if (!reset && !closed) return false;  // backends do not go here
-  }
-  connections_.erase(back);
-  connections_.erase(packet.tuple);
+  if (connection.reply || connection.masked || packet.quoted != 0 || !ends_for(packet, connection)) return false;
+  take_out(packet.tuple);
   return true;
 }
 
-std::uint32_t Node::claim_port(const Packet& packet, Connection& forward, const Connection& reply) {
+std::uint32_t Node::claim_port(const Packet& packet, Connection& forward, const Connection& reply, const Ports& ports) {
   const auto hash = hash_of(packet.tuple);
   const std::uint32_t step = hash >> 16 | 1;
   forward.to.from = parse(families()[is_v4(forward.to.to) ? 0 : 1].node);
   for (std::uint32_t i = 0; i < 32; ++i) {
-    forward.to.from_port = static_cast<std::uint16_t>(kFirstPort + (hash + i * step) % (kLastPort - kFirstPort + 1U));
+    forward.to.from_port =
+        static_cast<std::uint16_t>(ports.first + (hash + i * step) % (ports.last - ports.first + 1U));
+    if (is_echo(forward.to)) forward.to.to_port = forward.to.from_port;
     if (connections_.contains(forward.to.reversed())) continue;
     if (connections_.size() >= kTableEntries) return NK_DROP_CONNECTIONS_FULL;
     connections_[forward.to.reversed()] = reply;
@@ -229,9 +269,13 @@ std::uint32_t Node::claim_port(const Packet& packet, Connection& forward, const 
 }
 
 std::uint32_t Node::open(const Packet& packet, Connection forward, bool translate) {
-  const Connection reply{.to = packet.tuple.reversed(), .reply = true};
-  if (translate || connections_.contains(forward.to.reversed())) {
-    if (const auto reason = claim_port(packet, forward, reply); reason != 0) return reason;
+  return open_from(packet, forward, !translate, {.first = kFirstPort, .last = kLastPort});
+}
+
+std::uint32_t Node::open_from(const Packet& packet, Connection forward, bool keep, const Ports& ports) {
+  const Connection reply{.to = packet.tuple.reversed(), .reply = true, .masked = forward.masked};
+  if (!keep || connections_.contains(forward.to.reversed())) {
+    if (const auto reason = claim_port(packet, forward, reply, ports); reason != 0) return reason;
   } else {
     if (connections_.size() >= kTableEntries) return NK_DROP_CONNECTIONS_FULL;
     connections_[forward.to.reversed()] = reply;
@@ -261,7 +305,7 @@ std::uint32_t Node::admit(const Packet& packet) {
   return open(packet, forward, is_remote(from) || !is_pod(forward.to.to));
 }
 
-Answer Node::follow(const Bytes& frame, const Packet& packet, Connection& connection, Hook) {
+Answer Node::follow(const Bytes& frame, const Packet& packet, Connection& connection) {
   const auto& to = connection.to;
   if (packet.quoted != 0) {
     if (packet.hops <= 1) return {.verdict = kDrop, .frame = frame, .reason = NK_DROP_HOP_LIMIT};
@@ -294,7 +338,11 @@ std::optional<Answer> Node::serve(const Bytes& frame, Hook hook) {
     if (reason != 0) return refused(frame, *packet, reason);
     known = connections_.find(packet->tuple);
   }
-  return follow(frame, *packet, known->second, hook);
+  // A pod's own packets do not come in on an uplink.
+  if (known->second.masked && !known->second.reply) {
+    return Answer{.verdict = kDrop, .frame = frame, .reason = NK_DROP_UPLINK_SPOOF};
+  }
+  return follow(frame, *packet, known->second);
 }
 
 Answer Node::from_netdev(const Bytes& frame) {

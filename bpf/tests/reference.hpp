@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What from_netdev and from_pod should do on the node of service_node.hpp, said once more in plain C++: from the
-// documents, without a look at speed, and without the kernel. The same packets in the same order give the same verdicts
-// and bytes.
+// What from_netdev and from_pod should do on the nodes of service_node.hpp and masquerade_node.hpp, said once more in
+// plain C++: from the documents, without a look at speed, and without the kernel. The same packets in the same order
+// give the same verdicts and bytes.
 #pragma once
 
 #include <array>
@@ -38,6 +38,7 @@ struct Connection {
   Tuple to;
   bool reply = false;
   std::uint8_t seen = 0;
+  bool masked = false;  // a pod's to the outside, else to a service
 };
 
 // What of a packet the tables are asked by.
@@ -52,6 +53,7 @@ struct Packet {
 
 class Node {
  public:
+  explicit Node(bool masquerades = false) : masquerades_(masquerades) {}
   [[nodiscard]] Answer from_netdev(const Bytes& frame);
   [[nodiscard]] Answer from_pod(const Bytes& frame);
   void forget() { connections_.clear(), pieces_.clear(); }
@@ -59,6 +61,9 @@ class Node {
 
  private:
   enum class Hook : std::uint8_t { netdev, pod };
+  struct Ports {
+    std::uint16_t first = 0, last = 0;
+  };
   [[nodiscard]] std::optional<Packet> parse_packet(const Bytes& frame);
   [[nodiscard]] std::optional<Packet> with_ports(const Bytes& frame, Packet packet) const;
   [[nodiscard]] std::optional<Packet> with_remembered_ports(Packet packet) const;
@@ -66,10 +71,19 @@ class Node {
   [[nodiscard]] std::optional<Answer> serve(const Bytes& frame, Hook hook);
   [[nodiscard]] std::uint32_t admit(const Packet& packet);  // a drop reason, 0, or kNoEntrance
   [[nodiscard]] std::uint32_t open(const Packet& packet, Connection forward, bool translate);
-  [[nodiscard]] std::uint32_t claim_port(const Packet& packet, Connection& forward, const Connection& reply);
+  // `keep`: under the port that it has, if nobody else's answers look like that.
+  [[nodiscard]] std::uint32_t open_from(const Packet& packet, Connection forward, bool keep, const Ports& ports);
+  [[nodiscard]] std::uint32_t claim_port(const Packet& packet, Connection& forward, const Connection& reply,
+                                         const Ports& ports);
   [[nodiscard]] bool begins_anew(const Packet& packet, const Connection& connection);
-  [[nodiscard]] Answer follow(const Bytes& frame, const Packet& packet, Connection& connection, Hook hook);
+  [[nodiscard]] Answer follow(const Bytes& frame, const Packet& packet, Connection& connection);
+  // What a pod sends to where the stack would be next: reference_pod.cpp.
+  [[nodiscard]] std::optional<Answer> depart(const Bytes& frame, bool outside);
+  [[nodiscard]] std::uint32_t mask(const Packet& packet);  // a drop reason, or 0
+  [[nodiscard]] bool ends_for(const Packet& packet, const Connection& connection) const;
+  void take_out(const Tuple& tuple);
 
+  bool masquerades_;
   std::map<Tuple, Connection> connections_;
   std::map<std::pair<Tuple, std::uint32_t>, std::pair<std::uint16_t, std::uint16_t>> pieces_;  // tuples without ports
 };
@@ -89,5 +103,11 @@ enum class Who : std::uint8_t { pod, remote, outside };
 [[nodiscard]] Who who(const Address& address);
 [[nodiscard]] bool takes_stack(const Address& pod);
 [[nodiscard]] bool owns(const Address& pod);  // the device that a test run's packet is seen on
+[[nodiscard]] bool in(const Address& address, const std::string& prefix, std::size_t bytes);
+
+[[nodiscard]] bool begins(const Packet& packet);
+[[nodiscard]] std::uint8_t shown(const Packet& packet);
+[[nodiscard]] bool is_echo(const Tuple& tuple);
+[[nodiscard]] Answer refused(const Bytes& frame, const Packet& packet, std::uint32_t reason, std::uint32_t mtu = 0);
 
 }  // namespace netkite::bpf_tests::reference

@@ -42,6 +42,14 @@ bool is_v6_frame(const Bytes& frame) { return frame.at(kEthBytes) >> 4 == 6; }
 std::uint64_t ports(const Tuple& tuple) { return std::uint64_t{tuple.from_port} + tuple.to_port; }
 std::uint64_t addresses(const Tuple& tuple) { return sum(tuple.from) + sum(tuple.to); }
 
+// The identifier of an echo at `at`, and the checksum, which ICMPv6 has of addresses, too.
+void change_echo(Bytes& frame, std::size_t at, const Tuple& was, const Tuple& is) {
+  auto check = get(frame, at + 2, 2);
+  if (was.protocol == kIcmp6) check = mended(check, addresses(was), addresses(is));
+  put(frame, at + 2, 2, mended(check, was.from_port, is.from_port));
+  put(frame, at + 4, 2, is.from_port);
+}
+
 // The field of TCP or UDP at `at`, unless it says that there is none.
 void mend_transport(Bytes& frame, std::size_t at, const Tuple& was, const Tuple& is) {
   const bool tcp = was.protocol == kTcp;
@@ -100,7 +108,9 @@ Bytes with_macs(Bytes frame, const Address& pod) {
 }
 
 Bytes translated(Bytes frame, const Packet& packet, const Tuple& to) {
-  if (packet.at != 0) {
+  if (packet.at != 0 && is_echo(to)) {
+    change_echo(frame, packet.at, packet.tuple, to);
+  } else if (packet.at != 0) {
     mend_transport(frame, packet.at, packet.tuple, to);
     put(frame, packet.at, 2, to.from_port);
     put(frame, packet.at + 2, 2, to.to_port);
@@ -116,7 +126,11 @@ Bytes translated_error(Bytes frame, const Packet& packet, const Tuple& to) {
   const auto check = packet.at + (tcp ? 16 : 6);
   const bool has_check = check + 2 <= frame.size() && (tcp || get(frame, check, 2) != 0);
   auto total = mended(get(frame, icmp_check, 2), ports(packet.tuple), ports(to));
-  if (has_check) {
+  if (is_echo(to)) {
+    // All of it balances itself.
+    change_echo(frame, packet.at, packet.tuple, to);
+    total = get(frame, icmp_check, 2);
+  } else if (has_check) {
     const auto mended_check =
         mended(get(frame, check, 2), addresses(packet.tuple) + ports(packet.tuple), addresses(to) + ports(to));
     put(frame, check, 2, !tcp && mended_check == 0 ? 0xffff : mended_check);
@@ -125,8 +139,10 @@ Bytes translated_error(Bytes frame, const Packet& packet, const Tuple& to) {
   } else if (v6) {
     total = mended(get(frame, icmp_check, 2), addresses(packet.tuple) + ports(packet.tuple), addresses(to) + ports(to));
   }
-  put(frame, packet.at, 2, to.to_port);
-  put(frame, packet.at + 2, 2, to.from_port);
+  if (!is_echo(to)) {
+    put(frame, packet.at, 2, to.to_port);
+    put(frame, packet.at + 2, 2, to.from_port);
+  }
   put(frame, at, to.to, !v6);
   put(frame, at + size, to.from, !v6);
   if (!v6) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a pod may not say, and where the rest goes.
-#include "bpf/tests/node.hpp"
+#include "bpf/tests/masquerade_node.hpp"
 #include "bpf/tests/reference.hpp"
 
 namespace netkite::bpf_tests::reference {
@@ -58,9 +58,61 @@ std::uint32_t content6(const Bytes& frame) {
   return NK_DROP_MALFORMED;
 }
 
+constexpr std::uint32_t kUplinkMtu = 1500;
+
+// By the routes and exceptions of masquerade_node.hpp, for what is neither a pod's nor a node's.
+bool leaves_masked(const Address& to) {
+  if (is_v4(to)) {
+    const bool one_host = to[12] != 0 && to[12] < 224 && to != parse("192.0.2.1") && to != parse("192.0.2.255");
+    const bool excepted = in(to, "203.0.113.0", 15) && to[15] >= 128;
+    return one_host && !excepted && !in(to, "198.18.0.0", 14) && !in(to, "198.19.0.0", 14);
+  }
+  const bool one_host = to[0] != 0xff && !(to[0] == 0xfe && (to[1] & 0xc0) == 0x80) && to != parse("::") &&
+                        to != parse("2001:db8::1") && to != parse("2001:db8::");
+  const bool excepted = in(to, "2001:db8:113::", 6) && to[6] >= 0x80;
+  return one_host && !excepted && !in(to, "2001:2::", 6);
+}
+
 bool is_loopback(const Address& address) { return is_v4(address) ? address[12] == 127 : address == parse("::1"); }
 
 }  // namespace
+
+std::uint32_t Node::mask(const Packet& packet) {
+  Connection forward{.to = packet.tuple, .seen = shown(packet), .masked = true};
+  forward.to.from = parse(families()[is_v4(packet.tuple.from) ? 0 : 1].node);
+  const auto port = packet.tuple.from_port;
+  return open_from(packet, forward, port < kStackFirstPort || port > kLastPort,
+                   {.first = kFirstPort, .last = kExitLastPort});
+}
+
+std::optional<Answer> Node::depart(const Bytes& frame, bool outside) {
+  const auto packet = parse_packet(frame);
+  if (!packet) return std::nullopt;
+  auto known = connections_.find(packet->tuple);
+  if (packet->quoted != 0) {
+    if (known == connections_.end() || !owns(packet->tuple.from)) return std::nullopt;
+    return follow(frame, *packet, known->second);
+  }
+  if (known != connections_.end() && known->second.masked) {
+    if (packet->hops <= 1) return std::nullopt;
+    if (ends_for(*packet, known->second)) {
+      take_out(packet->tuple);
+      known = connections_.end();
+    }
+  }
+  if (known == connections_.end()) {
+    const bool opens = packet->tuple.protocol == kUdp || begins(*packet);
+    if (!outside || packet->hops <= 1 || packet->later_piece || !opens) return std::nullopt;
+    if (const auto reason = mask(*packet); reason != 0) {
+      return Answer{.verdict = kDrop, .frame = frame, .reason = reason};
+    }
+    known = connections_.find(packet->tuple);
+  }
+  if (known->second.masked && frame.size() - kEthBytes > kUplinkMtu) {
+    return refused(frame, *packet, NK_DROP_TOO_BIG, kUplinkMtu);
+  }
+  return follow(frame, *packet, known->second);
+}
 
 Answer Node::from_pod(const Bytes& frame) {
   const auto drop = [&](std::uint32_t reason) { return Answer{.verdict = kDrop, .frame = frame, .reason = reason}; };
@@ -81,6 +133,10 @@ Answer Node::from_pod(const Bytes& frame) {
   if (is_loopback(to)) return drop(NK_DROP_LOOPBACK);
   const Answer passed{.verdict = kPass, .frame = frame};
   const bool stack = takes_stack(from) || who(to) == Who::outside || (who(to) == Who::pod && takes_stack(to));
+  if (stack && masquerades_) {
+    const bool outside = !takes_stack(from) && who(to) == Who::outside && leaves_masked(to);
+    return depart(frame, outside).value_or(passed);
+  }
   if (stack) return serve(frame, Hook::pod).value_or(passed);
   const auto hops = frame[kEthBytes + (v4 ? 8 : 7)];
   const bool fits = who(to) == Who::pod || frame.size() - kEthBytes <= 1500;

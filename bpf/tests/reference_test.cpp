@@ -7,8 +7,8 @@
 #include <cstring>
 #include <random>
 
+#include "bpf/tests/masquerade_node.hpp"
 #include "bpf/tests/reference.hpp"
-#include "bpf/tests/service_node.hpp"
 
 namespace netkite::bpf_tests {
 namespace {
@@ -24,14 +24,14 @@ std::string text(const reference::Address& address) {
 
 class Packets {
  public:
-  explicit Packets(const reference::Node& reference) : reference_(reference) {}
+  Packets(const reference::Node& reference, bool outside) : reference_(reference), outside_(outside) {}
 
   // `to_pod`: from the uplink, else from the pod.
   Bytes next(bool netdev) {
     auto bytes = number(8) == 0    ? other(netdev)
                  : number(8) == 0  ? error(netdev)
                  : number(10) == 0 ? piece(netdev)
-                                   : frame(talk(netdev));
+                                   : sent(talk(netdev));
     if (number(20) == 0) leave_out_checksum(bytes);
     if (number(6) == 0) damage(bytes);
     return bytes;
@@ -60,6 +60,7 @@ class Packets {
       talk.ends = {text(tuple.from), tuple.from_port, text(tuple.to), tuple.to_port};
       return talk;
     }
+    if (outside_ && !netdev && number(2) == 0) return leaving(family, talk);
     talk.ends = {.from = netdev ? one_of({family.client, family.inside, family.client, family.remote, family.pod,
                                           strange(family)})
                                 : one_of({family.pod, family.pod, family.pod, family.inside, strange(family)}),
@@ -68,6 +69,26 @@ class Packets {
                               : one_of({family.client, family.node, family.remote, neighbour(family), strange(family)}),
                  .to_port = static_cast<std::uint16_t>(30000 + number(9))};
     return talk;
+  }
+  // What programs masquerade, for the most part.
+  Talk leaving(const Family& family, Talk talk) {
+    const bool v4 = family.name == "IPv4";
+    if (number(3) == 0) talk.protocol = v4 ? kIcmp : kIcmp6;
+    talk.ends = {.from = one_of({family.pod, v4 ? "10.0.0.8" : "fd00::8", v4 ? "10.0.0.5" : "fd00::5"}),
+                 .from_port = static_cast<std::uint16_t>((number(8) == 0 ? kStackFirstPort - 2 : 40000) + number(4)),
+                 .to = one_of({family.client, family.client, family.client, family.outside, family.node,
+                               v4 ? "203.0.113.129" : "2001:db8:113:8000::5", v4 ? "198.18.0.1" : "2001:2::1"}),
+                 .to_port = static_cast<std::uint16_t>(440 + number(2))};
+    return talk;
+  }
+  // Echo has one identifier; requests for the most part.
+  Bytes sent(const Talk& talk) {
+    if (talk.protocol != kIcmp && talk.protocol != kIcmp6) return frame(talk);
+    const bool reply = number(3) == 0;
+    auto message = icmp(talk.protocol == kIcmp ? (reply ? 0 : 8) : (reply ? 129 : 128)) + talk.payload;
+    message[4] = static_cast<std::uint8_t>(talk.ends.from_port >> 8);
+    message[5] = static_cast<std::uint8_t>(talk.ends.from_port);
+    return with_checksum(wrapped(talk, kIcmp, kIcmp6, message));
   }
   static std::string neighbour(const Family& family) { return family.name == "IPv4" ? "10.0.0.2" : "fd00::4"; }
   std::string strange(const Family& family) {
@@ -98,7 +119,7 @@ class Packets {
   Bytes error(bool netdev) {
     auto about = talk(netdev);
     about.ends = reversed(about.ends);
-    const auto inner = frame(about);
+    const auto inner = sent(about);
     Bytes quoted(inner.begin() + kEthBytes, inner.end());
     quoted.resize(std::min(quoted.size(), 20 + number(80)));
     auto outer = talk(netdev);
@@ -114,7 +135,7 @@ class Packets {
   Bytes piece(bool netdev) {
     const auto whole = talk(netdev);
     const bool v6 = whole.ends.from.find(':') != std::string::npos;
-    const auto full = frame(whole);
+    const auto full = sent(whole);
     const Bytes payload(full.begin() + static_cast<long>(kEthBytes + (v6 ? kIpv6Bytes : kIpv4Bytes)), full.end());
     const auto offset = static_cast<std::uint16_t>(number(2) == 0 ? 0 : 1 + number(3));
     auto header = fragment(whole.protocol, offset, true);
@@ -159,6 +180,7 @@ class Packets {
   }
 
   const reference::Node& reference_;
+  bool outside_;
   std::mt19937 engine_{20261128};
 };
 
@@ -187,6 +209,7 @@ void expect_same(const ServiceNode& node, const reference::Node& reference) {
     EXPECT_EQ(std::memcmp(&known->to, &expected, sizeof(expected)), 0);
     EXPECT_EQ(known->reply, foreseen.reply ? 1 : 0);
     EXPECT_EQ(known->seen, foreseen.seen);
+    EXPECT_EQ(known->use, foreseen.masked ? NK_CT_MASQUERADE : NK_CT_SERVICE);
   }
 }
 
@@ -200,11 +223,9 @@ std::string hex(const Bytes& bytes) {
   return text;
 }
 
-TEST(Reference, ForeseesVerdictsAndBytes) {
-  const ServiceNode node;
+void compare(const ServiceNode& node, reference::Node& reference, Packets& packets,
+             const std::vector<std::uint32_t>& reasons) {
   const Program *netdev = &node.netdev.program, *pod = &node.pod.program;
-  reference::Node reference;
-  Packets packets(reference);
   std::uint64_t epoch = 1;
   bool before = true;
   std::map<std::uint32_t, std::uint64_t> expected;
@@ -235,11 +256,27 @@ TEST(Reference, ForeseesVerdictsAndBytes) {
   }
   EXPECT_EQ(counted, expected);
   EXPECT_GT(verdicts[kRedirect], rounds() / 5);
-  // All that a packet can be refused for here; ports never run out.
-  for (const auto reason : {NK_DROP_NO_BACKEND, NK_DROP_CONNECTIONS_FULL, NK_DROP_NO_CONNECTION, NK_DROP_HOP_LIMIT,
-                            NK_DROP_TOO_BIG, NK_DROP_UPLINK_SPOOF, NK_DROP_SPOOFED_SOURCE}) {
-    EXPECT_GT(counted[reason], 0U) << reason;
-  }
+  for (const auto reason : reasons) EXPECT_GT(counted[reason], 0U) << reason;
+}
+
+// All that a packet can be refused for here; ports never run out.
+const std::vector<std::uint32_t> kReasons = {NK_DROP_NO_BACKEND,    NK_DROP_CONNECTIONS_FULL, NK_DROP_NO_CONNECTION,
+                                             NK_DROP_HOP_LIMIT,     NK_DROP_TOO_BIG,          NK_DROP_UPLINK_SPOOF,
+                                             NK_DROP_SPOOFED_SOURCE};
+
+TEST(Reference, ForeseesVerdictsAndBytes) {
+  const ServiceNode node;
+  reference::Node reference;
+  Packets packets(reference, false);
+  compare(node, reference, packets, kReasons);
+}
+
+TEST(Reference, ForeseesThemWithMasquerade) {
+  stand_in_a_namespace();
+  const MasqueradeNode node(with_services(kMasquerade));
+  reference::Node reference(true);
+  Packets packets(reference, true);
+  compare(node, reference, packets, kReasons);
 }
 
 }  // namespace

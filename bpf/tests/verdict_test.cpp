@@ -23,7 +23,7 @@ std::optional<Verdicts> verdicts(const nk_config& config) {
 }
 
 TEST(Verdicts, NeverNextOnAPodsDevice) {
-  for (const auto& config : {kNetkit, kVeth, kOverlay, kServices, kServicesOverlay}) {
+  for (const auto& config : {kNetkit, kVeth, kOverlay, kServices, kServicesOverlay, kMasquerade, kMasqueradeOverlay}) {
     EXPECT_EQ(verdicts<from_pod>(config), (Verdicts{kPass, kDrop, kRedirect}));
     EXPECT_EQ(verdicts<to_pod>(config), (Verdicts{kPass, kDrop}));
   }
@@ -32,7 +32,7 @@ TEST(Verdicts, NeverNextOnAPodsDevice) {
 // That PASS is not among them is for from_pod_test and to_pod_test to say: a branch never taken stays in the program
 // when its end is also another branch's end.
 TEST(Verdicts, NextAndNoRedirectWithProgramsBehind) {
-  for (const auto& config : {kNetkitHooks, kVethHooks, with_services(kNetkitHooks)}) {
+  for (const auto& config : {kNetkitHooks, kVethHooks, with_services(kNetkitHooks), with_masquerade(kNetkitHooks)}) {
     for (const auto& found : {verdicts<from_pod>(config), verdicts<to_pod>(config)}) {
       ASSERT_TRUE(found);
       EXPECT_TRUE(found->contains(kNext));
@@ -52,6 +52,8 @@ TEST(Verdicts, OfTheOthers) {
   EXPECT_EQ(verdicts<from_netdev>(kNetkit), (Verdicts{kNext, kDrop, kRedirect}));
   EXPECT_EQ(verdicts<from_netdev>(kServices), (Verdicts{kNext, kDrop, kRedirect}));
   EXPECT_EQ(verdicts<from_netdev>(kServicesOverlay), (Verdicts{kNext, kDrop, kRedirect}));
+  EXPECT_EQ(verdicts<from_netdev>(kMasquerade), (Verdicts{kNext, kDrop, kRedirect}));
+  EXPECT_EQ(verdicts<from_netdev>(with_masquerade(kNetkitHooks)), (Verdicts{kNext, kDrop}));
   EXPECT_EQ(verdicts<from_netdev>(kNetkitHooks), (Verdicts{kNext, kDrop}));
   EXPECT_EQ(verdicts<from_netdev>(with_services(kNetkitHooks)), (Verdicts{kNext, kDrop}));
   EXPECT_EQ(verdicts<xdp_prefilter>(nk_config{}), (Verdicts{1, 2}));

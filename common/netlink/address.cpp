@@ -36,8 +36,13 @@ Result<std::vector<Address>> list_addresses(Socket& socket, std::uint32_t ifinde
     auto ip = parsed->attributes.ip(IFA_LOCAL);
     if (!ip) ip = parsed->attributes.ip(IFA_ADDRESS);
     if (!ip) return;
-    list.push_back(
-        {.ifindex = parsed->header.ifa_index, .address = *ip, .prefix_length = parsed->header.ifa_prefixlen});
+    // The header has room for the older flags only, of which these are.
+    constexpr unsigned kOthers = IFA_F_SECONDARY | IFA_F_DADFAILED | IFA_F_DEPRECATED | IFA_F_TENTATIVE;
+    const auto& is = parsed->header;
+    list.push_back({.ifindex = is.ifa_index,
+                    .address = *ip,
+                    .prefix_length = is.ifa_prefixlen,
+                    .preferred = is.ifa_scope == RT_SCOPE_UNIVERSE && (is.ifa_flags & kOthers) == 0});
   });
 }
 

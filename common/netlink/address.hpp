@@ -10,6 +10,9 @@ struct Address {
   std::uint32_t ifindex = 0;
   Ip address{};
   unsigned prefix_length = 32;
+  // When listed: of global scope, and what new connections may begin with (neither secondary, temporary, deprecated nor
+  // still to be checked for duplicates).
+  bool preferred = true;
 };
 
 // IPv6 addresses are added with NODAD: a pod's address is unique by allocation.

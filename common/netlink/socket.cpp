@@ -129,10 +129,10 @@ Result<void> wait_for_answer(int fd, pid_t child, std::string_view what) {
 
 }  // namespace
 
-Result<Socket> Socket::open() {
+Result<Socket> Socket::open(int protocol) {
   Socket socket(nl_socket_alloc());
   if (socket.socket_ == nullptr) return fail(Code::io, "no memory for a netlink socket");
-  if (const int error = nl_connect(socket.socket_, NETLINK_ROUTE); error < 0) {
+  if (const int error = nl_connect(socket.socket_, protocol); error < 0) {
     return fail(Code::io, std::string("open a netlink socket: ") + nl_geterror(error));
   }
   for (const int option : {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK}) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A NETLINK_ROUTE socket, bound to the network namespace it was opened in. Blocking; not for sharing between threads.
+// A netlink socket, bound to the network namespace it was opened in. Blocking; not for sharing between threads.
 #pragma once
 
 #include <linux/netlink.h>
@@ -66,7 +66,7 @@ class Message {
 class Socket {
  public:
   // In the calling thread's network namespace.
-  [[nodiscard]] static Result<Socket> open();
+  [[nodiscard]] static Result<Socket> open(int protocol = NETLINK_ROUTE);
   // In the namespace behind `netns_fd`, through a short-lived thread: the caller's thread never changes namespace.
   [[nodiscard]] static Result<Socket> open_in(int netns_fd);
 

@@ -6,7 +6,7 @@
 bench_rtt_count=300 bench_connect_count=100 bench_stream_bytes=8000000
 
 datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq clusterip clusterip_many
-  nodeport kube_proxy)
+  nodeport kube_proxy outside_nftables outside_bpf)
 
 # <case> <client> <server> [IPv4 IPv6]: IPv4 under the case's name, IPv6 with -v6 behind it. The two addresses are asked
 # instead of the server's own.
@@ -189,6 +189,16 @@ table inet kube-proxy {
 RULES
   bench_port=30080 measure_path kube-proxy client b1 192.0.2.1 2001:db8::1
 }
+
+# A pod asks somebody outside of the cluster, under the node's address: by the stack's table, and by the programs.
+reach_outside() {
+  raise_client
+  lab_agent a ".device = \"netkit\" | .uplinks = [\"eth0\", \"eth1\"] | .masquerade = {mode: \"$1\"}"
+  lab_pod a a1
+  measure_path "outside-$1" a1 client 198.18.0.2 2001:2::2
+}
+case_outside_nftables() { reach_outside nftables; }
+case_outside_bpf() { reach_outside bpf; }
 
 # Rows to the file $1.
 bench_datapath_here() {

@@ -7,6 +7,7 @@
 services_lab
 routing=${NODEPORT_ROUTING:-native}
 with_services+=' | .routing = "'$routing'"'
+with_services+=' | .masquerade.mode = "'${NODEPORT_MASQUERADE:-nftables}'"'
 agent a "$with_services"
 agent b ".routing = \"$routing\""
 lab_pod a a1

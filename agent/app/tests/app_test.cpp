@@ -101,9 +101,10 @@ TEST(Reload, RefusesWhatNeedsARestartByName) {
   fresh.log_level = "debug";
   fresh.device = config::Device::veth;
   fresh.datapath.max_endpoints = 5;
+  fresh.masquerade.mode = config::MasqueradeMode::bpf;
   const auto plan = plan_reload(running, fresh);
   ASSERT_FALSE(plan);
-  EXPECT_THAT(plan.error().message, HasSubstr("need a restart: datapath.max_endpoints, device"));
+  EXPECT_THAT(plan.error().message, HasSubstr("need a restart: datapath.max_endpoints, device, masquerade.mode"));
 }
 
 TEST(Uplinks, FollowTheView) {

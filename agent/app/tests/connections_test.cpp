@@ -41,6 +41,13 @@ TEST_F(ConnectionsTest, SaysWhoTheNodeIs) {
   EXPECT_EQ(datapath_.self, (datapath::Self{.addresses = node.addresses, .first_port = 61000, .last_port = 62000}));
 }
 
+TEST_F(ConnectionsTest, BesideMasqueradeByTheProgramsTheStackKeepsPorts) {
+  options_.masquerade.mode = config::MasqueradeMode::bpf;
+  begin();
+  connections_->set_own_node({});
+  EXPECT_EQ(datapath_.self.last_port + 1, config::stack_ports(options_).first);
+}
+
 TEST_F(ConnectionsTest, WhatTheKernelRefusesIsSaidAndRepeated) {
   journal_.failing = {"self", "sweep"};
   begin(milliseconds(2));

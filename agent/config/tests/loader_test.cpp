@@ -22,7 +22,7 @@ constexpr std::string_view kFull = R"({
   "device": "netkit-l2", "pools": ["10.244.1.0/24", "fd00:244:1::/64"],
   "peers": [{"name": "b", "addresses": ["192.0.2.2", "2001:db8::2"], "pod_ranges": ["10.244.2.0/24", "fd00:244:2::/64"]}],
   "routing": "auto", "overlay": {"port": 4789, "vni": 7}, "uplinks": ["eth0"], "mtu": 1400, "manage_forwarding": false,
-  "masquerade": {"enabled": false, "except": ["10.0.0.0/8"]},
+  "masquerade": {"enabled": false, "mode": "bpf", "except": ["10.0.0.0/8"]},
   "datapath": {"compile": "clang", "source_dir": "/s", "cache_dir": "/c", "expedite_rcu": false, "position": "last",
                "max_endpoints": 10, "max_remotes": 20, "event_buffer": 8192},
   "prefilter": {"mode": "generic", "max_prefixes": 5, "deny": ["203.0.113.0/24", "2001:db8:bad::/48"]},
@@ -134,6 +134,7 @@ TEST(Loader, ReadsEveryKey) {
   EXPECT_EQ(options->mtu, 1400U);
   EXPECT_FALSE(options->manage_forwarding);
   EXPECT_FALSE(options->masquerade.enabled);
+  EXPECT_EQ(options->masquerade.mode, MasqueradeMode::bpf);
   EXPECT_EQ(options->masquerade.except.at(0).to_string(), "10.0.0.0/8");
   EXPECT_EQ(options->datapath.compile, Compile::clang);
   EXPECT_EQ(options->datapath.position, Position::last);
@@ -155,6 +156,20 @@ TEST(Loader, DefaultsAreEffectiveValues) {
   EXPECT_THAT(options->node_name, Not(IsEmpty()));
   EXPECT_EQ(options->device, Device::automatic);
   EXPECT_TRUE(options->masquerade.enabled);
+  EXPECT_EQ(options->masquerade.mode, MasqueradeMode::nftables);
+}
+
+TEST(Loader, ProgramsThatMasqueradeShareThePortsWithTheStack) {
+  Options options;
+  EXPECT_EQ(program_ports(options), (Ports{.first = 61000, .last = 65535}));
+  EXPECT_FALSE(translates(options));
+  options.masquerade.mode = MasqueradeMode::bpf;
+  EXPECT_TRUE(translates(options));
+  EXPECT_EQ(program_ports(options), (Ports{.first = 61000, .last = 64401}));
+  EXPECT_EQ(stack_ports(options), (Ports{.first = 64402, .last = 65535}));
+  options.services.last_port = 61015;
+  EXPECT_EQ(program_ports(options), (Ports{.first = 61000, .last = 61011}));
+  EXPECT_EQ(stack_ports(options), (Ports{.first = 61012, .last = 61015}));
 }
 
 TEST(Loader, DumpIsReadBackUnchanged) {
@@ -273,6 +288,12 @@ INSTANTIATE_TEST_SUITE_P(
             "more prefixes of one family"},
         Bad{"except_twice", R"({)" POOL R"(, "masquerade": {"except": ["10.0.0.0/8", "10.0.0.0/8"]}})",
             "masquerade.except[1]"},
+        Bad{"masquerade_ports",
+            R"({)" POOL R"(, "masquerade": {"mode": "bpf"}, "services": {"first_port": 61000, "last_port": 61014}})",
+            "services.first_port: masquerade.mode \"bpf\" needs at least 16 ports"},
+        Bad{"masquerade_hook", R"({)" POOL R"(, "masquerade": {"mode": "bpf"},
+                "hooks": [{"name": "x", "object": "/x.o", "attach": "uplink-ingress", "order": "after"}]})",
+            "hooks[0]: behind our program on uplink-ingress"},
         Bad{"hook_name", R"({)" POOL R"(, "hooks": [{"name": "../x", "object": "/x.o"}]})", "hooks[0].name: \"../x\""},
         Bad{"hook_twice",
             R"({)" POOL R"(, "hooks": [{"name": "x", "object": "/x.o"}, {"name": "x", "object": "/y.o"}]})",

@@ -61,6 +61,7 @@ class FakeDatapath final : public datapath::Datapath {
   }
   Result<void> remove_stale(const std::vector<std::uint32_t>&) override { return journal_.note("stale"); }
   Result<void> set_remotes(const std::vector<datapath::Remote>&) override { return journal_.note("remotes"); }
+  Result<void> set_masquerade(const datapath::Masquerade&) override { return journal_.note("masquerade"); }
   Result<void> attach_sockets() override { return journal_.note("sockets"); }
   Result<service::Table> services() override {
     std::ignore = journal_.note("read services");
@@ -73,6 +74,10 @@ class FakeDatapath final : public datapath::Datapath {
   Result<void> set_self(const datapath::Self& given) override {
     self = given;
     return journal_.note("self");
+  }
+  Result<std::size_t> take_over(const std::vector<datapath::MaskedConnection>& connections) override {
+    if (auto noted = journal_.note("take over"); !noted) return tl::make_unexpected(noted.error());
+    return connections.size();
   }
   // A page has two.
   Result<datapath::ConnectionPlace> list_connections(

@@ -24,6 +24,21 @@ TEST(Ruleset, NamesEveryDirectDestinationOnce) {
   EXPECT_TRUE(ruleset.starts_with("table inet netkite\ndelete table inet netkite\n"));
 }
 
+TEST(Ruleset, BesideProgramsTheStackHasPortsOfItsOwn) {
+  config::Options options;
+  options.pools = {cidr("10.244.1.0/24"), cidr("fd00::/64")};
+  EXPECT_THAT(masquerade_ruleset(options), Not(HasSubstr("l4proto")));
+  options.masquerade.mode = config::MasqueradeMode::bpf;
+  const auto own = config::program_ports(options), stack = config::stack_ports(options);
+  EXPECT_EQ(own.first, 61000);
+  EXPECT_EQ(stack.last, 65535);
+  EXPECT_EQ(own.last + 1, stack.first);
+  const auto ports = std::to_string(stack.first) + "-65535\n";
+  const auto ruleset = masquerade_ruleset(options);
+  EXPECT_THAT(ruleset, HasSubstr("oifname != \"nk*\" meta l4proto { tcp, udp } masquerade to :" + ports));
+  EXPECT_THAT(ruleset, HasSubstr("oifname != \"nk*\" masquerade\n"));
+}
+
 TEST(Ruleset, MissingKernelPartsAreNamedWithTheAlternative) {
   for (const std::string words :
        {"Error: Could not process rule: No such file or directory\ntable inet netkite {\n",

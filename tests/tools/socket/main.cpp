@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Asks for services as programs do, and says who answered and who it believes to talk with.
-//   nk-socket serve PORT NAME                answers NAME over TCP and UDP on all addresses, until it is killed
-//   nk-socket talk HOW [6] [--pause MS] [--patience MS]
+//   nk-socket serve PORT NAME                answers NAME over TCP and UDP on all addresses, until it is killed; with
+//                                            NAME @: whom it sees, as ADDRESS/PORT
+//   nk-socket talk HOW [6] [--from PORT] [--pause MS] [--patience MS]
 //                                            one question a line of standard input, "ADDRESS PORT", and one line of
 //                                            output: "NAME from ADDRESS PORT", or "error: REASON". HOW: tcp, a
 //                                            connection each; udp, datagrams of one socket; connected, a connected UDP
-//                                            socket each. 6: sockets of IPv6, which also take ::ffff:a.b.c.d. --pause:
-//                                            so long between two of them. --patience: until there is no answer (2000)
+//                                            socket each. 6: sockets of IPv6, which also take ::ffff:a.b.c.d. --from:
+//                                            their own port. --pause: so long between two of them. --patience: until
+//                                            there is no answer (2000)
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -83,8 +85,20 @@ std::string answer(int fd, bool connected) {
   return std::string(buffer.data(), static_cast<std::size_t>(got)) + " from " + from.text();
 }
 
-std::string ask_connected(int family, int type, Address to) {
-  const UniqueFd fd(::socket(family, type, 0));
+// With a port of its own, unless that is 0.
+UniqueFd client_socket(int family, int type, std::uint16_t port) {
+  UniqueFd fd(::socket(family, type, 0));
+  if (port == 0) return fd;
+  const int on = 1;
+  auto from = Address::of(family == AF_INET6 ? "::" : "0.0.0.0", std::to_string(port));
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+      ::bind(fd.get(), from.get(), from.length) != 0) {
+    die("port " + std::to_string(port) + ": " + std::strerror(errno));
+  }
+  return fd;
+}
+
+std::string ask_connected(const UniqueFd& fd, Address to) {
   const timeval patience{.tv_sec = patience_ms / 1000, .tv_usec = patience_ms % 1000 * 1000};
   if (!fd.valid() || ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
       ::connect(fd.get(), to.get(), to.length) != 0 || ::send(fd.get(), "?", 1, MSG_NOSIGNAL) < 0) {
@@ -98,7 +112,7 @@ std::string ask(int fd, Address to) {
   return answer(fd, false);
 }
 
-int talk(const std::string& how, bool only_v6, std::chrono::milliseconds pause) {
+int talk(const std::string& how, bool only_v6, std::uint16_t from, std::chrono::milliseconds pause) {
   if (how != "tcp" && how != "udp" && how != "connected") die("talk tcp, udp or connected, not " + how, 2);
   UniqueFd datagrams;
   std::string address, port;
@@ -106,10 +120,11 @@ int talk(const std::string& how, bool only_v6, std::chrono::milliseconds pause) 
     const auto to = Address::of(address, port);
     const int family = only_v6 ? AF_INET6 : to.storage.ss_family;
     if (how == "udp") {
-      if (!datagrams.valid()) datagrams = UniqueFd(::socket(family, SOCK_DGRAM, 0));
+      if (!datagrams.valid()) datagrams = client_socket(family, SOCK_DGRAM, from);
       std::cout << ask(datagrams.get(), to) << std::endl;
     } else {
-      std::cout << ask_connected(family, how == "tcp" ? SOCK_STREAM : SOCK_DGRAM, to) << std::endl;
+      const auto socket = client_socket(family, how == "tcp" ? SOCK_STREAM : SOCK_DGRAM, from);
+      std::cout << ask_connected(socket, to) << std::endl;
     }
     std::this_thread::sleep_for(pause);
   }
@@ -130,6 +145,15 @@ UniqueFd bound(int type, std::uint16_t port) {
   return fd;
 }
 
+// The name, or whom it is told to: without what IPv6 sockets put before an IPv4 address.
+std::string told(const std::string& name, const Address& whom) {
+  if (name != "@") return name;
+  auto text = whom.text();
+  if (text.starts_with("::ffff:")) text.erase(0, 7);
+  text[text.find(' ')] = '/';
+  return text;
+}
+
 int serve(std::uint16_t port, const std::string& name) {
   const auto streams = bound(SOCK_STREAM, port), datagrams = bound(SOCK_DGRAM, port);
   if (::listen(streams.get(), SOMAXCONN) != 0) die(reason());
@@ -138,20 +162,23 @@ int serve(std::uint16_t port, const std::string& name) {
                               pollfd{.fd = datagrams.get(), .events = POLLIN, .revents = 0}};
   while (::poll(waits.data(), waits.size(), -1) >= 0) {
     if (waits[0].revents != 0) {
-      const UniqueFd client(::accept(streams.get(), nullptr, nullptr));
+      Address from;
+      const UniqueFd client(::accept(streams.get(), from.get(), &from.length));
       char question = 0;
       const timeval patience{.tv_sec = patience_ms / 1000, .tv_usec = patience_ms % 1000 * 1000};
       // Unread, it would make the end of the connection a reset.
       if (client.valid() && ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
           ::recv(client.get(), &question, 1, 0) == 1) {
-        static_cast<void>(::send(client.get(), name.data(), name.size(), MSG_NOSIGNAL));
+        const auto text = told(name, from);
+        static_cast<void>(::send(client.get(), text.data(), text.size(), MSG_NOSIGNAL));
       }
     }
     if (waits[1].revents != 0) {
       std::array<char, 64> question{};
       Address from;
       if (::recvfrom(datagrams.get(), question.data(), question.size(), 0, from.get(), &from.length) < 0) continue;
-      static_cast<void>(::sendto(datagrams.get(), name.data(), name.size(), 0, from.get(), from.length));
+      const auto text = told(name, from);
+      static_cast<void>(::sendto(datagrams.get(), text.data(), text.size(), 0, from.get(), from.length));
     }
   }
   return 1;
@@ -160,7 +187,7 @@ int serve(std::uint16_t port, const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const netkite::tools::Arguments arguments(argc - 1, argv + 1, {"--pause", "--patience"});
+  const netkite::tools::Arguments arguments(argc - 1, argv + 1, {"--from", "--pause", "--patience"});
   const auto& verb = arguments.positional(0, "serve or talk");
   patience_ms = static_cast<int>(arguments.number("--patience", 2000));
   if (verb == "serve") {
@@ -168,7 +195,8 @@ int main(int argc, char** argv) {
     return serve(static_cast<std::uint16_t>(port), arguments.positional(2, "NAME"));
   }
   if (verb == "talk") {
-    return talk(arguments.positional(1, "tcp, udp or connected"), arguments.positionals() > 2,
+    const auto from = static_cast<std::uint16_t>(arguments.number("--from", 0));
+    return talk(arguments.positional(1, "tcp, udp or connected"), arguments.positionals() > 2, from,
                 std::chrono::milliseconds(arguments.number("--pause", 0)));
   }
   die("unknown verb " + verb, 2);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A connection's two entries: the answers' first, which claims their tuple among all CPUs. */
+#pragma once
+
+#include <linux/errno.h>
+#include "lib/connection.h"
+
+#define NK_PORT_TRIES 32
+
+/* A client's FIN or RST alone may be anybody's. */
+static __always_inline bool nk_is_over(const struct nk_connection *connection, const struct nk_connection *reply)
+{
+	return !reply || reply->seen & NK_CT_RST || connection->seen & reply->seen & NK_CT_FIN;
+}
+
+static __always_inline long nk_enter_connection(const struct nk_tuple *tuple, const struct nk_connection *connection)
+{
+	return bpf_map_update_elem(&nk_ct_v1, tuple, connection, BPF_NOEXIST);
+}
+
+/* The answers' entry, which claims their tuple: nobody else's answers look like that. 0 or -errno. */
+static __always_inline long nk_claim(const struct nk_connection *forward, const struct nk_connection *reply)
+{
+	struct nk_tuple back;
+
+	nk_reverse(&back, &forward->to);
+	return nk_enter_connection(&back, reply);
+}
+
+/* `claimed`: what became of the answers' entry. Returns a drop reason, or NK_DROP_UNSPEC: both are there. */
+static __noinline int nk_opened(const struct nk_packet *packet, const struct nk_connection *forward, long claimed)
+{
+	struct nk_tuple back;
+	long status;
+
+	if (claimed == -EEXIST)
+		return NK_DROP_PORTS_EXHAUSTED;
+	if (claimed == -EADDRNOTAVAIL)
+		return NK_DROP_UNREACHABLE_BACKEND;
+	if (claimed)
+		return NK_DROP_CONNECTIONS_FULL;
+	status = nk_enter_connection(&packet->tuple, forward);
+	if (!status)
+		return NK_DROP_UNSPEC;
+	nk_reverse(&back, &forward->to);
+	bpf_map_delete_elem(&nk_ct_v1, &back);
+	/* Another CPU has just opened it: a client that asks twice. */
+	return status == -EEXIST ? NK_DROP_UNSPEC : NK_DROP_CONNECTIONS_FULL;
+}

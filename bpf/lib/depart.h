@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections of direct pods to the outside, under the node's address. Whatever cannot be translated here is left to
+ * the stack and its own table, but never a part of a connection: what has an entry is followed, what has none and does
+ * not begin a connection goes to the stack, which may know it from before.
+ *
+ * A source port is kept where it is free: no other connection's answers look like that, and no socket of the node would
+ * get them.
+ */
+#pragma once
+
+#include "abi/masquerade.h"
+#include "lib/address.h"
+#include "lib/masquerade.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32);
+	__type(value, struct nk_exit);
+	__uint(max_entries, 64);
+} nk_exit_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct nk_unmasked);
+	__type(value, __u32);
+	__uint(max_entries, 1);
+} nk_unmasked_v1 SEC(".maps");
+
+/* In place of a drop reason: the packet is the stack's. */
+#define NK_TO_STACK (-1)
+
+/* What is smaller fits through every uplink (RFC 8200, 5); IPv4's least is smaller, and nobody has it. */
+#define NK_LEAST_MTU 1280
+
+static __always_inline const struct nk_exit *nk_exit(__u32 uplink)
+{
+	return bpf_map_lookup_elem(&nk_exit_v1, &uplink);
+}
+
+static __always_inline const __u32 *nk_exit_address(const struct nk_exit *exit, const __u32 *like)
+{
+	return nk_is_mapped(like) ? exit->address4 : exit->address6;
+}
+
+static __always_inline bool nk_same_address(const __u32 *one, const __u32 *other)
+{
+	return one[0] == other[0] && one[1] == other[1] && one[2] == other[2] && one[3] == other[3];
+}
+
+static __always_inline bool nk_is_masked(const struct nk_unmasked *whom)
+{
+	return !bpf_map_lookup_elem(&nk_unmasked_v1, whom);
+}
+
+/* Whether pods' packets to an address that is neither a pod's nor a node's may leave under the node's. */
+static __always_inline bool nk_masked4(__u32 address)
+{
+	struct nk_unmasked whom = { .length = 128 };
+	__u32 first = bpf_ntohl(address) >> 24;
+
+	if (!first || first >= 224)
+		return false;
+	nk_map4(whom.address, address);
+	return nk_is_masked(&whom);
+}
+
+static __always_inline bool nk_masked6(const struct in6_addr *address)
+{
+	struct nk_unmasked whom = { .length = 128 };
+	__u32 first = bpf_ntohl(address->s6_addr32[0]);
+
+	if (first >> 24 == 0xff || first >> 22 == 0xfe80 >> 6 || nk_unspecified6(address))
+		return false;
+	nk_copy_address(whom.address, address);
+	return nk_is_masked(&whom);
+}
+
+/* The uplink of the kernel's route for a pod's packet; 0: it leads elsewhere, or the stack has something to say. */
+static __noinline __u32 nk_route_out(struct __sk_buff *ctx, const struct nk_packet *packet)
+{
+	const struct nk_tuple *tuple = &packet->tuple;
+	struct bpf_fib_lookup route = { .l4_protocol = tuple->protocol,
+					.sport = tuple->source_port,
+					.dport = tuple->destination_port,
+					.ifindex = ctx->ifindex };
+	long answer;
+
+	if (nk_is_mapped(tuple->source)) {
+		route.family = NK_AF_INET;
+		route.ipv4_src = tuple->source[3];
+		route.ipv4_dst = tuple->destination[3];
+	} else {
+		route.family = NK_AF_INET6;
+		nk_copy_address(route.ipv6_src, tuple->source);
+		nk_copy_address(route.ipv6_dst, tuple->destination);
+	}
+	answer = bpf_fib_lookup(ctx, &route, sizeof(route), BPF_FIB_LOOKUP_SKIP_NEIGH);
+	/* Too big: of a connection all the same, and refused with it. */
+	return answer == BPF_FIB_LKUP_RET_SUCCESS || answer == BPF_FIB_LKUP_RET_FRAG_NEEDED ? route.ifindex : 0;
+}
+
+/* Whether the source port may stay what it is, if nobody else's answers look like that. */
+static __noinline bool nk_may_keep_port(struct __sk_buff *ctx, const struct nk_tuple *to, const struct nk_exit *exit)
+{
+	__u16 port = bpf_ntohs(to->source_port);
+	struct nk_tuple back;
+
+	if (port >= exit->stack_first_port && port <= exit->stack_last_port)
+		return false;
+	nk_reverse(&back, to);
+	return !nk_is_the_nodes(ctx, &back, true);
+}
+
+static __noinline long nk_claim_exit_port(struct nk_connection *forward, const struct nk_connection *reply,
+					  const struct nk_exit *exit, __u32 hash)
+{
+	__u32 span = exit->last_port - exit->first_port + 1U, step = hash >> 16 | 1;
+
+	for (__u32 i = 0; i < NK_PORT_TRIES; i++) {
+		long taken;
+
+		forward->to.source_port = bpf_htons(exit->first_port + (hash + i * step) % span);
+		if (nk_is_echo(&forward->to))
+			forward->to.destination_port = forward->to.source_port;
+		taken = nk_claim(forward, reply);
+		if (taken != -EEXIST)
+			return taken;
+	}
+	return -EEXIST;
+}
+
+static __noinline int nk_open_masked(struct __sk_buff *ctx, const struct nk_packet *packet,
+				     struct nk_connection *forward, const struct nk_exit *exit)
+{
+	struct nk_connection reply = *forward;
+	long status = -EEXIST;
+
+	nk_reverse(&reply.to, &packet->tuple);
+	reply.reply = 1;
+	reply.seen = 0;
+	if (nk_may_keep_port(ctx, &forward->to, exit))
+		status = nk_claim(forward, &reply);
+	if (status == -EEXIST)
+		status = nk_claim_exit_port(forward, &reply, exit, nk_hash(packet));
+	return nk_opened(packet, forward, status);
+}
+
+/*
+ * A new connection: NK_DROP_UNSPEC, it is there; NK_TO_STACK; else why it is refused. Not static, so that the verifier
+ * looks at it once.
+ */
+__noinline int nk_mask(struct __sk_buff *ctx, const struct nk_packet *packet)
+{
+	struct nk_connection forward = { .use = NK_CT_MASQUERADE };
+	const struct nk_exit *exit;
+	const __u32 *address;
+
+	if (!packet || !nk_config.masquerade)
+		return NK_TO_STACK;
+	forward.ifindex = nk_route_out(ctx, packet);
+	exit = nk_exit(forward.ifindex);
+	if (!exit)
+		return NK_TO_STACK;
+	address = nk_exit_address(exit, packet->tuple.source);
+	if (!(address[0] | address[1] | address[2] | address[3]))
+		return NK_TO_STACK;
+	forward.to = packet->tuple;
+	nk_copy_address(forward.to.source, address);
+	forward.time_ns = bpf_ktime_get_coarse_ns();
+	forward.seen = nk_shown(packet);
+	return nk_open_masked(ctx, packet, &forward, exit);
+}
+
+/*
+ * Of a pod's own direction. A port that is used anew begins a new connection. A flow of datagrams has no end, but the
+ * node may have lost the address that it leaves with; once a second is enough to see that.
+ */
+static __noinline bool nk_masked_anew(const struct nk_packet *packet, const struct nk_connection *connection)
+{
+	const struct nk_exit *exit;
+	struct nk_tuple back;
+
+	if (packet->tuple.protocol == IPPROTO_TCP) {
+		if (!nk_begins(packet))
+			return false;
+		nk_reverse(&back, &connection->to);
+		return nk_is_over(connection, nk_connection(&back));
+	}
+	if (bpf_ktime_get_coarse_ns() - connection->time_ns < NK_NS_PER_S)
+		return false;
+	exit = nk_exit(connection->ifindex);
+	return !exit || !nk_same_address(nk_exit_address(exit, connection->to.source), connection->to.source);
+}
+
+/* An error about a connection comes from one of its ends, and so from that pod's device. */
+static __always_inline bool nk_speaks_for_itself(struct __sk_buff *ctx, const struct nk_packet *packet)
+{
+	const __u32 *pod = packet->tuple.source;
+	const struct nk_endpoint *ep = nk_is_mapped(pod) ? nk_endpoint4(&pod[3]) : nk_endpoint6(pod);
+
+	return ep && ep->ifindex == ctx->ifindex;
+}
+
+/*
+ * The connection of a packet that a pod sends, old or new. NULL: `reason` says why there is none. `outside`: it may be
+ * a new one of ours. The last hop is the stack's to answer.
+ */
+static __always_inline struct nk_connection *nk_pods_connection(struct __sk_buff *ctx, const struct nk_packet *packet,
+								bool outside, int *reason)
+{
+	struct nk_connection *connection = nk_connection(&packet->tuple);
+
+	*reason = NK_TO_STACK;
+	if (packet->quoted)
+		return connection && nk_speaks_for_itself(ctx, packet) ? connection : NULL;
+	if (connection && connection->use == NK_CT_MASQUERADE) {
+		if (unlikely(packet->hops <= 1))
+			return NULL;
+		if (likely(!nk_masked_anew(packet, connection)))
+			return connection;
+		nk_take_out(&packet->tuple, connection);
+	} else if (connection) {
+		return connection;
+	}
+	if (!outside || packet->hops <= 1 || packet->fragment == NK_LATER_FRAGMENT)
+		return NULL;
+	if (packet->tuple.protocol != IPPROTO_UDP && !nk_begins(packet))
+		return NULL;
+	*reason = nk_mask(ctx, packet);
+	return *reason == NK_DROP_UNSPEC ? nk_connection(&packet->tuple) : NULL;
+}
+
+/* The MTU of a connection's uplink, if the packet is too large for it; else 0. */
+static __noinline __u32 nk_too_large_out(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 uplink)
+{
+	__u32 mtu = 0;
+
+	bpf_check_mtu(ctx, uplink, &mtu, 0, 0);
+	if (!mtu || ctx->len - ETH_HLEN <= mtu)
+		return 0;
+	return ctx->gso_size && ctx->gso_size + packet->at - ETH_HLEN + packet->header <= mtu ? 0 : mtu;
+}
+
+static __always_inline bool nk_leaves_masked(const struct __sk_buff *ctx, const struct nk_packet *packet,
+					     const struct nk_connection *connection)
+{
+	return connection->use == NK_CT_MASQUERADE && !packet->quoted && ctx->len - ETH_HLEN > NK_LEAST_MTU;
+}
+
+/*
+ * What a pod sends to where the stack would be next. REDIRECT or DROP, or NK_UNTOUCHED: it is the stack's.
+ */
+static __noinline int nk_depart4(struct __sk_buff *ctx, bool outside)
+{
+	struct nk_connection *connection;
+	struct nk_packet packet;
+	__u32 mtu = 0;
+	int reason;
+
+	if (!nk_parse4(ctx, &packet))
+		return NK_UNTOUCHED;
+	connection = nk_pods_connection(ctx, &packet, outside, &reason);
+	if (!connection)
+		return reason > 0 ? nk_drop(ctx, NK_HOOK_FROM_POD, reason) : NK_UNTOUCHED;
+	if (nk_leaves_masked(ctx, &packet, connection))
+		mtu = nk_too_large_out(ctx, &packet, connection->ifindex);
+	if (unlikely(mtu))
+		return nk_refuse4(ctx, &packet, NK_HOOK_FROM_POD, NK_DROP_TOO_BIG, mtu);
+	return nk_follow4(ctx, &packet, connection, NK_HOOK_FROM_POD);
+}
+
+static __noinline int nk_depart6(struct __sk_buff *ctx, bool outside)
+{
+	struct nk_connection *connection;
+	struct nk_packet packet;
+	__u32 mtu = 0;
+	int reason;
+
+	if (!nk_parse6(ctx, &packet))
+		return NK_UNTOUCHED;
+	connection = nk_pods_connection(ctx, &packet, outside, &reason);
+	if (!connection)
+		return reason > 0 ? nk_drop(ctx, NK_HOOK_FROM_POD, reason) : NK_UNTOUCHED;
+	if (nk_leaves_masked(ctx, &packet, connection))
+		mtu = nk_too_large_out(ctx, &packet, connection->ifindex);
+	if (unlikely(mtu))
+		return nk_refuse6(ctx, &packet, NK_HOOK_FROM_POD, NK_DROP_TOO_BIG, mtu);
+	return nk_follow6(ctx, &packet, connection, NK_HOOK_FROM_POD);
+}

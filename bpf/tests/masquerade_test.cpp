@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// What pods send to the outside: under the node's address, and its answers back, by the whole frame.
+#include "bpf/tests/masquerade_node.hpp"
+
+namespace netkite::bpf_tests {
+namespace {
+
+TEST_F(Masquerade, ThereAndBackWithTheSamePort) {
+  each([&](const Flavour& flavour) {
+    const auto talk = leaving(flavour);
+    const auto seen = masked(flavour, talk.ends);
+    expect_becomes(pod_, talk, seen);
+    expect_becomes(netdev_, flavour.answer(seen), reversed(talk.ends));
+    auto more = talk;
+    more.flags = kAck;
+    more.payload = Bytes(1001, 7);
+    expect_becomes(pod_, more, seen);
+    const auto there = node_.connection(talk.ends, flavour.protocol);
+    const auto back = node_.connection(reversed(seen), flavour.protocol);
+    ASSERT_TRUE(there && back);
+    EXPECT_EQ(there->use, NK_CT_MASQUERADE);
+    EXPECT_EQ(there->ifindex, kUplink);
+    EXPECT_EQ(back->use, NK_CT_MASQUERADE);
+    EXPECT_TRUE(back->reply);
+  });
+  EXPECT_EQ(node_.connections(), 8U);
+}
+
+TEST_F(Masquerade, TwoPodsWithTheSamePortToOneServer) {
+  each([&](const Flavour& flavour) {
+    const auto first = leaving(flavour), second = leaving(flavour, 40000, second_pod(flavour));
+    expect_becomes(pod_, first, masked(flavour, first.ends));
+    const auto seen = expect_another_port(flavour, second);
+    expect_becomes(netdev_, flavour.answer(seen), reversed(second.ends));
+    expect_becomes(netdev_, flavour.answer(masked(flavour, first.ends)), reversed(first.ends));
+    // Another server may see the same port of both.
+    auto elsewhere = leaving(flavour, 40000, second_pod(flavour));
+    elsewhere.ends.to_port = 444;
+    expect_becomes(pod_, elsewhere, masked(flavour, elsewhere.ends));
+  });
+}
+
+TEST_F(Masquerade, APortOfTheStacksIsNotKept) {
+  each([&](const Flavour& flavour) {
+    for (const auto port : {kStackFirstPort, kLastPort}) expect_another_port(flavour, leaving(flavour, port));
+    const auto last = leaving(flavour, kExitLastPort);
+    expect_becomes(pod_, last, masked(flavour, last.ends));
+  });
+}
+
+TEST_F(Masquerade, APortThatTheNodeHasASocketForIsNotKept) {
+  each([&](const Flavour& flavour) {
+    const auto socket = bound_socket(flavour.family, flavour.protocol, 40001);
+    expect_another_port(flavour, leaving(flavour, 40001));
+  });
+}
+
+// The kernel knows nothing of the table when it hands out ports.
+TEST_F(Masquerade, ASocketThatTheNodeGetsLaterHasItsPackets) {
+  each([&](const Flavour& flavour) {
+    const auto talk = leaving(flavour, 40002);
+    const auto seen = masked(flavour, talk.ends);
+    expect_becomes(pod_, talk, seen);
+    const auto socket = bound_socket(flavour.family, flavour.protocol, 40002);
+    auto answer = flavour.answer(seen);
+    if (flavour.protocol == kTcp) {
+      // Who only listens is not meant by the pod's answers, but by whoever begins.
+      expect_becomes(netdev_, answer, reversed(talk.ends));
+      answer.flags = kSyn;
+    }
+    check_once(netdev_, Case{"the node's", frame(answer), kNext});
+    EXPECT_FALSE(node_.connection(talk.ends, flavour.protocol));
+    EXPECT_FALSE(node_.connection(reversed(seen), flavour.protocol));
+    expect_another_port(flavour, talk);
+  });
+}
+
+TEST_F(Masquerade, WhatIsNotForTheOutsideIsUntouched) {
+  each([&](const Flavour& flavour) {
+    const bool v4 = flavour.family.name == "IPv4";
+    const auto to = [&](const std::string& four, const std::string& six) {
+      auto talk = leaving(flavour);
+      talk.ends.to = v4 ? four : six;
+      return frame(talk);
+    };
+    check(pod_, {{"the node itself", to("192.0.2.1", "2001:db8::1"), kPass},
+                 {"an exception", to("203.0.113.129", "2001:db8:113:8000::1"), kPass},
+                 {"a group", to("224.0.0.5", "ff02::5"), kPass},
+                 {"the link", to("255.255.255.255", "fe80::5"), kPass},
+                 {"by a device that is no uplink", to("198.18.0.1", "2001:2::1"), kPass}});
+  });
+  EXPECT_EQ(node_.connections(), 0U);
+}
+
+TEST_F(Masquerade, APodOnTheStackStaysThere) {
+  for (const auto* address : {"10.0.0.5", "fd00::5"}) {
+    const bool v4 = std::string(address).find(':') == std::string::npos;
+    const Flavour flavour{.family = families()[v4 ? 0 : 1]};
+    // The slot remembers another pod's way to the same place.
+    std::ignore = pod_.run(frame(leaving(flavour)));
+    check(pod_, Case{"a pod on the stack", frame(leaving(flavour, 40000, address)), kPass});
+  }
+}
+
+TEST_F(Masquerade, WhatDoesNotBeginAConnectionIsTheStacks) {
+  for (const auto& family : families()) {
+    for (const std::uint8_t flags : {kAck, kFin, kRst, static_cast<std::uint8_t>(kSyn | kAck)}) {
+      auto talk = leaving({.family = family});
+      talk.flags = flags;
+      check(pod_, Case{"amid a connection that the stack may know", frame(talk), kPass});
+    }
+  }
+  each([&](const Flavour& flavour) {
+    auto talk = leaving(flavour);
+    talk.hops = 1;
+    check(pod_, Case{"the last hop", frame(talk), kPass});
+    talk.hops = 64;
+    expect_becomes(pod_, talk, masked(flavour, talk.ends));
+    talk.hops = 1;
+    check(pod_, Case{"the last hop of a connection", frame(talk), kPass});
+    check(netdev_,
+          Case{"an answer to nobody",
+               frame(flavour.answer(
+                   {.from = flavour.family.node, .from_port = 40009, .to = flavour.family.client, .to_port = 443})),
+               kNext});
+  });
+  EXPECT_EQ(node_.connections(), 8U);
+}
+
+TEST_F(Masquerade, WithoutAnAddressOrAnUplinkTheStackHasIt) {
+  node_.exit_of(kUplink, "", "2001:db8::1");
+  const Flavour four{.family = families()[0]}, six{.family = families()[1]};
+  check(pod_, Case{"no IPv4 address", frame(leaving(four)), kPass});
+  expect_becomes(pod_, leaving(six), masked(six, leaving(six).ends));
+  const std::uint32_t uplink = kUplink;
+  ASSERT_EQ(bpf_map_delete_elem(pod_.map("nk_exit_v1"), &uplink), 0);
+  check(pod_, Case{"no uplink", frame(leaving(six, 40001)), kPass});
+  // A connection goes on.
+  expect_becomes(pod_, leaving(six), masked(six, leaving(six).ends));
+}
+
+TEST_F(Masquerade, AFlowOfDatagramsGetsTheNodesNewAddress) {
+  for (const auto& family : families()) {
+    const Flavour flavour{.family = family, .protocol = kUdp};
+    const auto talk = leaving(flavour);
+    node_.exit_of(kUplink, "192.0.2.1", "2001:db8::1");
+    const auto seen = masked(flavour, talk.ends);
+    expect_becomes(pod_, talk, seen);
+    const bool v4 = family.name == "IPv4";
+    node_.exit_of(kUplink, v4 ? "192.0.2.77" : "", v4 ? "" : "2001:db8::77");
+    expect_becomes(pod_, talk, seen);
+    auto silent = node_.connection(talk.ends, kUdp);
+    ASSERT_TRUE(silent);
+    silent->time_ns -= 2'000'000'000;
+    put(pod_, "nk_ct_v1", tuple_of(talk.ends, kUdp), *silent);
+    auto anew = seen;
+    anew.from = v4 ? "192.0.2.77" : "2001:db8::77";
+    expect_becomes(pod_, talk, anew);
+    EXPECT_FALSE(node_.connection(reversed(seen), kUdp));
+  }
+}
+
+TEST_F(Masquerade, APortThatIsUsedAnewBeginsAnew) {
+  for (const auto& family : families()) {
+    const Flavour flavour{.family = family};
+    const auto talk = leaving(flavour);
+    const auto seen = masked(flavour, talk.ends);
+    expect_becomes(pod_, talk, seen);
+    const auto socket = bound_socket(family, kTcp, talk.ends.from_port);
+    expect_becomes(pod_, talk, seen);  // the same SYN again
+    auto last = flavour.answer(seen);
+    last.flags = kFin | kAck;
+    expect_becomes(netdev_, last, reversed(talk.ends));
+    expect_another_port(flavour, talk);
+  }
+}
+
+TEST_F(Masquerade, AnswersToAPodThatHasGoneAreTheStacks) {
+  each([&](const Flavour& flavour) {
+    const auto talk = leaving(flavour, 40000, second_pod(flavour));
+    const auto seen = masked(flavour, talk.ends);
+    pod_.add_endpoint(second_pod(flavour),
+                      {.ifindex = kDevice, .flags = 0, .pod_mac = {}, .host_mac = {}, .endpoint_id = kEndpointId});
+    pod_.set_epoch(0);
+    expect_becomes(pod_, talk, seen);
+    pod_.remove_endpoint(second_pod(flavour));
+    check(netdev_, Case{"nobody's", frame(flavour.answer(seen)), kNext});
+  });
+}
+
+TEST_F(Masquerade, APodsOwnPacketsDoNotComeInOnAnUplink) {
+  each([&](const Flavour& flavour) {
+    const auto talk = leaving(flavour);
+    expect_becomes(pod_, talk, masked(flavour, talk.ends));
+    expect_dropped(netdev_, talk, NK_DROP_UPLINK_SPOOF);
+  });
+}
+
+TEST_F(Masquerade, WhenNoPortIsLeftOrTheTableIsFullNewOnesAreRefused) {
+  each([&](const Flavour& flavour) {
+    nk_exit one{};
+    write_address(one.address4, "192.0.2.1");
+    write_address(one.address6, "2001:db8::1");
+    one.first_port = one.last_port = kFirstPort;
+    one.stack_last_port = 0xffff;
+    put(pod_, "nk_exit_v1", kUplink, one);
+    const auto first = leaving(flavour);
+    expect_becomes(pod_, first, masked(flavour, first.ends, kFirstPort));
+    expect_dropped(pod_, leaving(flavour, 40001), NK_DROP_PORTS_EXHAUSTED);
+    expect_becomes(pod_, first, masked(flavour, first.ends, kFirstPort));
+  });
+  node_.exit_of(kUplink, "192.0.2.1", "2001:db8::1");
+  const Flavour flavour{.family = families()[0]};
+  for (std::uint16_t port = 1; node_.connections() < 64; ++port) std::ignore = pod_.run(frame(leaving(flavour, port)));
+  expect_dropped(pod_, leaving(flavour, 50000), NK_DROP_CONNECTIONS_FULL);
+}
+
+TEST_F(Masquerade, WhatIsTooLargeForTheUplinkIsRefused) {
+  ASSERT_EQ(std::system("ip link set up0 mtu 1400"), 0);
+  each([&](const Flavour& flavour) {
+    auto talk = leaving(flavour);
+    expect_becomes(pod_, talk, masked(flavour, talk.ends));
+    talk.flags = kAck;
+    talk.payload = Bytes(1300, 1);
+    expect_becomes(pod_, talk, masked(flavour, talk.ends));
+    talk.payload = Bytes(1400, 1);
+    const auto before = pod_.drops();
+    EXPECT_EQ(pod_.run(frame(talk)).verdict, kRedirect);  // the error, back to the pod
+    EXPECT_EQ(difference(before, pod_.drops()).at(0).reason, NK_DROP_TOO_BIG);
+    EXPECT_EQ(pod_.run(frame(talk), 1000).verdict, kRedirect) << "segments that the device cuts";
+  });
+  ASSERT_EQ(std::system("ip link set up0 mtu 1500"), 0);
+}
+
+}  // namespace
+}  // namespace netkite::bpf_tests
