@@ -28,11 +28,14 @@
 #define NK_WAY_PEER   2 /* to a pod of this node, past its device */
 #define NK_WAY_TUNNEL 3 /* to another node by the overlay, whose device wraps */
 #define NK_WAY_WRAP   4 /* the same over IPv4 between `ends`, wrapped here */
+/* The stack's way all the same (mtu 0), but `nexthop` is known for this tick; family 0: the kernel has to search. */
+#define NK_WAY_OUTSIDE 5
 
 struct nk_way {
 	__u32 mtu; /* bytes of IP packet; nothing fits into 0: that way is the stack's */
 	__u32 ifindex;
 	__u32 kind; /* NK_WAY_* */
+	__u32 tick; /* NK_WAY_OUTSIDE: when it was found, as nk_tick() has it */
 	union {
 		struct bpf_redir_neigh nexthop;
 		struct {
@@ -62,7 +65,6 @@ struct nk_flow4 {
 	struct nk_pair4 pair;
 	__u32 device;
 	struct nk_way way;
-	__u32 pad;
 };
 
 struct nk_flow6 {
@@ -70,7 +72,6 @@ struct nk_flow6 {
 	struct nk_pair6 pair;
 	__u32 device;
 	struct nk_way way;
-	__u32 pad;
 };
 
 struct {
@@ -86,6 +87,12 @@ struct {
 	__type(value, struct nk_flow6);
 	__uint(max_entries, NK_FLOW_SLOTS);
 } nk_flow6_v1 SEC(".maps");
+
+/* The time to a second, for what is good for so long. */
+static __always_inline __u32 nk_tick(void)
+{
+	return bpf_ktime_get_coarse_ns() >> 30;
+}
 
 /* Reads of maps from here on come after the read of the epoch, on every processor. `word`: any of this CPU. */
 static __always_inline void nk_after_epoch(__u64 *word)

@@ -14,7 +14,7 @@
 static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
 				      __u32 hook)
 {
-	struct nk_way *way = nk_onward4(ctx, &connection->to, hook);
+	struct nk_way *way = nk_onward4(ctx, &connection->to, connection->ifindex, hook);
 	struct ethhdr *eth;
 
 	if (unlikely(!way))
@@ -31,13 +31,13 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 	eth = nk_translate4(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	return nk_go_on(ctx, eth, way, connection->ifindex, hook);
+	return nk_go_on(ctx, eth, way, hook);
 }
 
 static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
 				      __u32 hook)
 {
-	struct nk_way *way = nk_onward6(ctx, &connection->to, hook);
+	struct nk_way *way = nk_onward6(ctx, &connection->to, connection->ifindex, hook);
 	struct ethhdr *eth;
 
 	if (unlikely(!way))
@@ -54,5 +54,5 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 	eth = nk_translate6(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	return nk_go_on(ctx, eth, way, connection->ifindex, hook);
+	return nk_go_on(ctx, eth, way, hook);
 }
