@@ -30,6 +30,8 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<void> verify_endpoint(const EndpointDevice& device) override;
   [[nodiscard]] Result<void> attach_uplink(std::uint32_t ifindex, const std::string& name) override;
   [[nodiscard]] Result<void> detach_uplink(std::uint32_t ifindex, const std::string& name) override;
+  void refresh_uplinks() override;
+  [[nodiscard]] std::string services_at(std::uint32_t ifindex) const override;
   [[nodiscard]] Result<void> attach_overlay(std::uint32_t ifindex, const std::string& name) override;
   [[nodiscard]] Result<void> remove_stale(const std::vector<std::uint32_t>& ifindexes) override;
   [[nodiscard]] Result<void> set_remotes(const std::vector<Remote>& remotes) override;
@@ -68,10 +70,12 @@ class KernelDatapath : public Datapath {
         : pins(std::move(where)),
           maps(pins, options),
           problems(source.problems),
-          programs(
-              std::move(source),
-              {.peer_redirect = peer_redirect, .overlay = overlay_of(options), .services = options.services.enabled},
-              maps) {}
+          programs(std::move(source),
+                   {.peer_redirect = peer_redirect,
+                    .overlay = overlay_of(options),
+                    .services = options.services.enabled,
+                    .express = Prefilter::wants_express(options)},
+                   maps) {}
     static std::optional<config::Overlay> overlay_of(const config::Options& options) {
       return config::has_overlay(options) ? std::optional(options.overlay) : std::nullopt;
     }

@@ -30,12 +30,14 @@ inline constexpr std::string_view kClients = "nk_client_v1";
 inline constexpr std::string_view kConnections = "nk_ct_v1";
 inline constexpr std::string_view kSelf = "nk_self_v1";
 inline constexpr std::string_view kFragments = "nk_fragment_v1";
+inline constexpr std::string_view kUplinks = "nk_uplink_v1";
 inline constexpr std::string_view kDrops = "nk_drops_v1";
 inline constexpr std::string_view kControl = "nk_control_v1";
 inline constexpr std::string_view kEvents = "nk_events_v1";
 
 // Maps that a node without services has not.
-inline constexpr std::array kServiceMaps = {kFrontends, kSlots,  kBackends, kAffinity,    kSockets, kEntrances,
-                                            kRanges,    kMaglev, kClients,  kConnections, kSelf,    kFragments};
+inline constexpr std::array kServiceMaps = {kFrontends, kSlots,     kBackends, kAffinity, kSockets,
+                                            kEntrances, kRanges,    kMaglev,   kClients,  kConnections,
+                                            kSelf,      kFragments, kUplinks};
 
 }  // namespace netkite::datapath

@@ -133,6 +133,17 @@ struct nk_deny {
 };
 NK_SIZE_IS(nk_deny, 16);
 
+/*
+ * nk_uplink_v1, keyed by ifindex: the uplinks that XDP takes packets of translated connections from. What is not for
+ * `mac` is somebody else's.
+ */
+#define NK_UPLINK_SENDS (1U << 0) /* the driver takes what XDP redirects to it */
+struct nk_uplink {
+	__u8 mac[6];
+	__u16 flags; /* NK_UPLINK_* */
+};
+NK_SIZE_IS(nk_uplink, 8);
+
 /* nk_drops_v1: per-CPU array indexed by reason. */
 struct nk_counter {
 	__u64 packets;
@@ -189,7 +200,7 @@ struct nk_config {
 	__u32 vni;	  /* of the overlay, 24 bits; 0: there is none */
 	__u16 vxlan_port; /* UDP, network byte order */
 	__u8 services;	  /* 1: connections are translated: nk_ct_v1, nk_entrance_v1 */
-	__u8 pad;
+	__u8 express;	  /* 1: and XDP serves those that it can: nk_uplink_v1 */
 };
 NK_SIZE_IS(nk_config, 12);
 

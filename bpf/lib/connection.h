@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/backends.h"
+#include "lib/config.h"
 #include "lib/tuple.h"
 
 /* Memory is taken as entries come. What the table refuses, refuses the connection; nobody is evicted for it. */
@@ -42,14 +43,19 @@ static __always_inline __u8 nk_shown(const struct nk_packet *packet)
 	       (flags & NK_TCP_FIN ? NK_CT_FIN : 0) | (flags & NK_TCP_RST ? NK_CT_RST : 0);
 }
 
-/* Written only when it tells something new, so that a connection's packets do not take its line from other CPUs. */
-static __always_inline void nk_note(struct nk_connection *connection, const struct nk_packet *packet)
+/*
+ * Written only when it tells something new, so that a connection's packets do not take its line from other CPUs.
+ * `express`: XDP could have served the packet.
+ */
+static __always_inline void nk_note(struct nk_connection *connection, const struct nk_packet *packet, bool express)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
+	__u8 tick = (nk_tick() & NK_CT_TICK) | (express ? NK_CT_EXPRESS : 0);
 	__u8 shown = nk_shown(packet);
 
-	if (now - connection->time_ns >= NK_NS_PER_S)
-		connection->time_ns = now;
+	if (unlikely(connection->tick != tick)) {
+		connection->tick = tick;
+		connection->time_ns = bpf_ktime_get_coarse_ns();
+	}
 	if (unlikely(shown & ~connection->seen))
 		connection->seen |= shown;
 }

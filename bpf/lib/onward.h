@@ -174,6 +174,13 @@ static __always_inline int nk_go_on(struct __sk_buff *ctx, struct ethhdr *eth, s
 	return nk_leave(eth, way);
 }
 
+/* From uplink to uplink, without a tunnel. */
+static __always_inline bool nk_is_express(const struct nk_way *way, __u32 hook)
+{
+	return nk_config.express && hook == NK_HOOK_FROM_NETDEV &&
+	       (way->kind == NK_WAY_REMOTE || way->kind == NK_WAY_OUTSIDE);
+}
+
 /* Whether all that leaves will fit; segments that the device cuts later count one by one. */
 static __always_inline bool nk_goes_through(const struct __sk_buff *ctx, const struct nk_packet *packet,
 					    const struct nk_way *way)

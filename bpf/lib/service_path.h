@@ -27,7 +27,7 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way)))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
-	nk_note(connection, packet);
+	nk_note(connection, packet, nk_is_express(way, hook));
 	eth = nk_translate4(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
@@ -50,7 +50,7 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way)))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
-	nk_note(connection, packet);
+	nk_note(connection, packet, nk_is_express(way, hook));
 	eth = nk_translate6(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
