@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The earliest refusal: source prefixes of the deny-list, before the kernel makes a packet of the frame. Up to two VLAN
- * tags are looked through. Anything that it does not understand passes: the programs and the stack behind it decide.
- * Verdicts: XDP_PASS, XDP_DROP.
+ * What an uplink does before the kernel makes a packet of the frame. The earliest refusal: source prefixes of the
+ * deny-list; up to two VLAN tags are looked through. Then, on nodes with services, connections that only pass through
+ * this node (lib/express.h). Anything that it does not understand passes: the programs and the stack behind it decide.
+ * Verdicts: XDP_PASS, XDP_DROP, XDP_REDIRECT.
  */
 #include <linux/if_ether.h>
 #include <linux/ip.h>
@@ -10,6 +11,7 @@
 #include "lib/counters.h"
 #include "lib/deny.h"
 #include "lib/event.h"
+#include "lib/express.h"
 
 #define NK_VLAN_TAGS 2
 
@@ -78,6 +80,16 @@ static __always_inline struct nk_deny *find(const struct cursor *at)
 	return NULL;
 }
 
+/* A tagged frame is for another device than this one. */
+static __always_inline int express(struct xdp_md *ctx, const struct cursor *at)
+{
+	if (at->l3 - (void *)(long)ctx->data != ETH_HLEN)
+		return XDP_PASS;
+	if (at->protocol == bpf_htons(ETH_P_IP))
+		return nk_express4(ctx);
+	return at->protocol == bpf_htons(ETH_P_IPV6) ? nk_express6(ctx) : XDP_PASS;
+}
+
 /* "frags": also on devices whose frames are larger than a page. */
 SEC("xdp.frags")
 int nk_xdp_prefilter(struct xdp_md *ctx)
@@ -88,8 +100,8 @@ int nk_xdp_prefilter(struct xdp_md *ctx)
 	if (!to_l3(ctx, &at))
 		return XDP_PASS;
 	denied = find(&at);
-	if (!denied)
-		return XDP_PASS;
+	if (likely(!denied))
+		return nk_config.express ? express(ctx, &at) : XDP_PASS;
 	__sync_fetch_and_add(&denied->packets, 1);
 	__sync_fetch_and_add(&denied->bytes, bpf_xdp_get_buff_len(ctx));
 	return deny(ctx, at.l3 - (void *)(long)ctx->data, at.protocol);

@@ -60,7 +60,8 @@ Result<void> show_status(Agent& agent, Output output, std::ostream& out) {
   }
   print_summary(out, *status);
   out << '\n';
-  print_list(out, items(*status, "uplinks"), {"UPLINK", "INDEX", "MTU", "XDP"}, {"name", "ifindex", "mtu", "xdp"});
+  print_list(out, items(*status, "uplinks"), {"UPLINK", "INDEX", "MTU", "XDP", "SERVICES"},
+             {"name", "ifindex", "mtu", "xdp", "services"});
   out << '\n';
   constexpr std::uint64_t kUncountable = 1ULL << 62U;
   auto pools = items(*status, "pools");

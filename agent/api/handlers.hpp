@@ -3,7 +3,7 @@
 // tools:
 //
 // "status"         {version, node_name, device, uptime_s, program_origin, rcu_expedite, endpoints, remotes, peers,
-//                   uplinks: [{name, ifindex, mtu, xdp}], pools: [{prefix, capacity, taken}],
+//                   uplinks: [{name, ifindex, mtu, xdp, services}], pools: [{prefix, capacity, taken}],
 //                   maps: [{name, type, max_entries, bytes, entries?}], map_bytes, memory: {rss_bytes},
 //                   missing: [line...], problems: [line...], programs: [...], programs_total}
 //                  xdp is "native", "generic" or "off"; `missing` are kernel features that the node does without;

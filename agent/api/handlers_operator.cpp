@@ -92,14 +92,19 @@ Json summary(const endpoint::Endpoint& endpoint) {
   };
 }
 
-Json uplinks_of(const node::View& view, const std::vector<datapath::ProgramReport>& programs) {
+Json uplinks_of(const node::View& view, const std::vector<datapath::ProgramReport>& programs,
+                const datapath::Datapath& datapath) {
   Json uplinks = Json::array();
   for (const auto& uplink : view.uplinks) {
     std::string xdp = "off";
     for (const auto& program : programs) {
       if (program.ours && program.ifindex == uplink.ifindex && program.hook == "xdp") xdp = program.mode;
     }
-    uplinks.push_back({{"name", uplink.name}, {"ifindex", uplink.ifindex}, {"mtu", uplink.mtu}, {"xdp", xdp}});
+    uplinks.push_back({{"name", uplink.name},
+                       {"ifindex", uplink.ifindex},
+                       {"mtu", uplink.mtu},
+                       {"xdp", xdp},
+                       {"services", datapath.services_at(uplink.ifindex)}});
   }
   return uplinks;
 }
@@ -172,7 +177,7 @@ Handlers::Reply Handlers::status(Session& /*session*/, const Request& /*request*
        std::ranges::count_if(node.view.remotes, [](const auto& remote) { return remote.tunnel.has_value(); })},
       {"overlay_mtu", node.view.overlay.mtu},
       {"pod_mtu", node.view.pod_mtu},
-      {"uplinks", uplinks_of(node.view, *programs)},
+      {"uplinks", uplinks_of(node.view, *programs, datapath_)},
       {"pools", pools_of(manager_)},
       {"maps", std::move(map_list)},
       {"map_bytes", map_bytes},

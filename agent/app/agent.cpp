@@ -246,6 +246,7 @@ void Agent::reconcile() {
   if (view->pod_mtu != view_.pod_mtu) spdlog::info("new pods get MTU {}", view->pod_mtu);
   view_ = *std::move(view);
   std::ranges::move(uplinks_->follow(view_.uplinks), std::back_inserter(problems));
+  datapath_->refresh_uplinks();
   if (auto raised = raise_overlay(); !raised) problems.push_back(raised.error().message);
   if (auto set = datapath_->set_remotes(view_.remotes); !set) problems.push_back(set.error().message);
   if (config::masks_in_bpf(options_)) {

@@ -45,6 +45,9 @@ template <>
 inline constexpr auto kNames<XdpMode> = std::to_array<Name<XdpMode>>(
     {{"auto", XdpMode::automatic}, {"native", XdpMode::native}, {"generic", XdpMode::generic}, {"off", XdpMode::off}});
 template <>
+inline constexpr auto kNames<ServicesXdp> =
+    std::to_array<Name<ServicesXdp>>({{"auto", ServicesXdp::automatic}, {"off", ServicesXdp::off}});
+template <>
 inline constexpr auto kNames<Routing> = std::to_array<Name<Routing>>(
     {{"native", Routing::native}, {"overlay", Routing::overlay}, {"auto", Routing::automatic}});
 template <>
@@ -127,6 +130,7 @@ void visit_fields(Visitor& visit, Is<Services> auto& services) {
   visit("max_connections", services.max_connections, Range{1, 1U << 22});
   visit("first_port", services.first_port, Range{1024, 65535});
   visit("last_port", services.last_port, Range{1024, 65535});
+  visit("xdp", services.xdp);
   visit("maglev", services.maglev);
 }
 

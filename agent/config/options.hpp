@@ -17,6 +17,7 @@ enum class Device : std::uint8_t { automatic, netkit, netkit_l2, veth };  // "au
 enum class Compile : std::uint8_t { automatic, embedded, clang };         // "auto", "embedded", "clang"
 enum class Position : std::uint8_t { first, last };                       // among other tcx and netkit programs
 enum class XdpMode : std::uint8_t { automatic, native, generic, off };    // "auto", "native", "generic", "off"
+enum class ServicesXdp : std::uint8_t { automatic, off };                 // "auto", "off"
 enum class Routing : std::uint8_t { native, overlay, automatic };         // "native", "overlay", "auto"
 enum class MasqueradeMode : std::uint8_t { nftables, bpf };               // "nftables", "bpf"
 enum class HookPoint : std::uint8_t { pod_egress, pod_ingress, uplink_ingress, uplink_egress };  // "pod-egress", …
@@ -88,6 +89,7 @@ struct Services {
   std::uint32_t max_connections = 131072;  // that this node translates; memory is taken as they come
   std::uint32_t first_port = 61000;        // for translated connections, first to last: none that the kernel hands out
   std::uint32_t last_port = 65535;         // by itself (net.ipv4.ip_local_port_range) and none of NodePorts
+  ServicesXdp xdp = ServicesXdp::off;      // pass connections on at XDP, where an uplink's driver has it
   bool maglev = false;  // what comes from outside finds its backend by Maglev's tables, alike on every node
 };
 

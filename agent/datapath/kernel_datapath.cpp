@@ -153,6 +153,12 @@ Result<void> KernelDatapath::detach_uplink(std::uint32_t ifindex, const std::str
   return {};
 }
 
+void KernelDatapath::refresh_uplinks() { prefilter_.refresh(); }
+
+std::string KernelDatapath::services_at(std::uint32_t ifindex) const {
+  return services_ ? prefilter_.services_at(ifindex) : "off";
+}
+
 Result<void> KernelDatapath::attach_overlay(std::uint32_t ifindex, const std::string& name) {
   const ExpediteRcu expedite;
   const Epoch::Change change(epoch_);
@@ -172,6 +178,7 @@ Result<void> KernelDatapath::remove_stale(const std::vector<std::uint32_t>& ifin
   const Epoch::Change change(epoch_);
   if (!change.begun()) return change.begun();
   if (auto done = endpoints_.purge(keep); !done) return done;
+  prefilter_.purge(keep);
   const auto lives = [&](std::uint32_t link_id) { return live->contains(link_id); };
   if (auto done = guard_.purge(lives); !done) return done;
   auto paths = core_->pins.link_paths();

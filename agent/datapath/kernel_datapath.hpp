@@ -31,6 +31,8 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<void> verify_endpoint(const EndpointDevice& device) override;
   [[nodiscard]] Result<void> attach_uplink(std::uint32_t ifindex, const std::string& name) override;
   [[nodiscard]] Result<void> detach_uplink(std::uint32_t ifindex, const std::string& name) override;
+  void refresh_uplinks() override;
+  [[nodiscard]] std::string services_at(std::uint32_t ifindex) const override;
   [[nodiscard]] Result<void> attach_overlay(std::uint32_t ifindex, const std::string& name) override;
   [[nodiscard]] Result<void> remove_stale(const std::vector<std::uint32_t>& ifindexes) override;
   [[nodiscard]] Result<void> set_remotes(const std::vector<Remote>& remotes) override;
@@ -75,7 +77,8 @@ class KernelDatapath : public Datapath {
                    {.peer_redirect = peer_redirect,
                     .overlay = overlay_of(options),
                     .services = options.services.enabled,
-                    .masquerade = config::masks_in_bpf(options)},
+                    .masquerade = config::masks_in_bpf(options),
+                    .express = Prefilter::wants_express(options)},
                    maps) {}
     static std::optional<config::Overlay> overlay_of(const config::Options& options) {
       return config::has_overlay(options) ? std::optional(options.overlay) : std::nullopt;

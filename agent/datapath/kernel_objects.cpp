@@ -130,7 +130,7 @@ Result<XdpState> query_xdp(std::uint32_t ifindex) {
     return fail_errno(-status, "query xdp of device " + std::to_string(ifindex));
   }
   const bool native = options.attach_mode == XDP_ATTACHED_DRV || options.attach_mode == XDP_ATTACHED_HW;
-  return XdpState{.program_id = options.prog_id, .native = native};
+  return XdpState{.program_id = options.prog_id, .native = native, .features = options.feature_flags};
 }
 
 }  // namespace netkite::datapath

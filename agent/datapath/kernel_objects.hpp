@@ -69,6 +69,7 @@ struct Chain {
 struct XdpState {
   std::uint32_t program_id = 0;  // 0: none
   bool native = false;           // else generic
+  std::uint64_t features = 0;    // NETDEV_XDP_ACT_*: what the driver can; some tell all of it with a program only
 };
 [[nodiscard]] Result<XdpState> query_xdp(std::uint32_t ifindex);
 

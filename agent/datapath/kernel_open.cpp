@@ -30,7 +30,7 @@ std::vector<Variant> first_variants(const config::Options& options) {
     }
   }
   if (!netkit) variants.push_back({.kind = ProgramKind::backstop, .netkit = false, .after_hooks = false});
-  if (options.prefilter.mode != config::XdpMode::off) {
+  if (options.prefilter.mode != config::XdpMode::off || Prefilter::wants_express(options)) {
     variants.push_back({.kind = ProgramKind::xdp_prefilter, .netkit = false, .after_hooks = false});
   }
   if (options.services.enabled) {
@@ -135,7 +135,7 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
   if (!remotes) return tl::make_unexpected(remotes.error());
   auto epoch = Epoch::open(parts.maps);
   if (!epoch) return tl::make_unexpected(epoch.error());
-  auto prefilter = Prefilter::open(options.prefilter, parts.pins, parts.programs, parts.maps);
+  auto prefilter = Prefilter::open(options, parts.pins, parts.programs, parts.maps);
   if (!prefilter) return tl::make_unexpected(prefilter.error());
   auto events = Events::open(parts.maps);
   if (!events) return tl::make_unexpected(events.error());

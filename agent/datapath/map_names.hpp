@@ -32,13 +32,14 @@ inline constexpr std::string_view kSelf = "nk_self_v1";
 inline constexpr std::string_view kFragments = "nk_fragment_v1";
 inline constexpr std::string_view kExits = "nk_exit_v1";
 inline constexpr std::string_view kUnmasked = "nk_unmasked_v1";
+inline constexpr std::string_view kUplinks = "nk_uplink_v1";
 inline constexpr std::string_view kDrops = "nk_drops_v1";
 inline constexpr std::string_view kControl = "nk_control_v1";
 inline constexpr std::string_view kEvents = "nk_events_v1";
 
 // Maps that a node without services has not.
 inline constexpr std::array kServiceMaps = {kFrontends, kSlots,  kBackends, kAffinity, kSockets,
-                                            kEntrances, kRanges, kMaglev,   kClients};
+                                            kEntrances, kRanges, kMaglev,   kClients,  kUplinks};
 // One whose programs do not masquerade.
 inline constexpr std::array kMasqueradeMaps = {kExits, kUnmasked};
 // One whose programs translate nothing.

@@ -1,12 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/datapath/prefilter.hpp"
 
-namespace netkite::datapath {
+#include <algorithm>
 
-Result<Prefilter> Prefilter::open(const config::Prefilter& options, const Pins& pins, Programs& programs,
+namespace netkite::datapath {
+namespace {
+
+// Empty: it is wanted, or nobody has asked for it.
+std::string why_no_express(const config::Options& options) {
+  if (!options.services.enabled || options.services.xdp == config::ServicesXdp::off) return {};
+  if (options.prefilter.mode == config::XdpMode::generic) return "prefilter.mode is \"generic\"";
+  const bool hooks = std::ranges::any_of(options.hooks, [](const config::Hook& hook) {
+    return hook.attach == config::HookPoint::uplink_ingress || hook.attach == config::HookPoint::uplink_egress;
+  });
+  return hooks ? "there are hooks on the uplinks, which would not see the packets" : "";
+}
+
+}  // namespace
+
+bool Prefilter::wants_express(const config::Options& options) {
+  return options.services.enabled && options.services.xdp != config::ServicesXdp::off &&
+         why_no_express(options).empty();
+}
+
+Result<Prefilter> Prefilter::open(const config::Options& options, const Pins& pins, Programs& programs,
                                   const MapStore& maps) {
-  Prefilter prefilter(options.mode, pins, programs);
-  if (options.mode == config::XdpMode::off) return prefilter;
+  Prefilter prefilter(options.prefilter.mode, pins, programs);
+  prefilter.why_not_ = why_no_express(options);
+  if (wants_express(options)) {
+    auto express = ExpressMap::open(maps);
+    if (!express) return tl::make_unexpected(express.error());
+    prefilter.express_ = std::move(*express);
+  }
+  if (options.prefilter.mode == config::XdpMode::off) return prefilter;
   auto map = DenyMap::open(maps);
   if (!map) return tl::make_unexpected(map.error());
   prefilter.map_ = std::move(*map);
@@ -38,8 +64,30 @@ Result<std::vector<DeniedPrefix>> Prefilter::denied() const {
   return map_->list();
 }
 
+// The uplink's entry comes after the program, so that there is nobody to go by it before.
+Result<void> Prefilter::serve_at_xdp(const XdpPlace& place) {
+  const auto uplink = ExpressMap::read(place.ifindex);
+  if (!uplink) return tl::make_unexpected(uplink.error());
+  const auto program = programs_->get({.kind = ProgramKind::xdp_prefilter, .netkit = false, .after_hooks = false});
+  if (!program) return tl::make_unexpected(program.error());
+  if (auto done = attach_xdp(place, config::XdpMode::native, **program, *pins_); !done) return done;
+  return express_->add(place.ifindex);
+}
+
+// True: the program is there, for both purposes. An uplink that cannot have it is tcx's.
+bool Prefilter::serve(const XdpPlace& place) {
+  slower_.erase(place.ifindex);
+  if (!express_) return false;
+  const auto done = serve_at_xdp(place);
+  if (done) return true;
+  express_->remove(place.ifindex);
+  slower_[place.ifindex] = done.error().message;
+  return false;
+}
+
 void Prefilter::enforce(const XdpPlace& place) {
   problems_.erase(place.ifindex);
+  if (serve(place)) return;
   if (!map_ || map_->empty()) return detach_xdp(place, *pins_);
   auto program = programs_->get({.kind = ProgramKind::xdp_prefilter, .netkit = false, .after_hooks = false});
   const auto done = program ? attach_xdp(place, mode_, **program, *pins_) : tl::make_unexpected(program.error());
@@ -60,7 +108,24 @@ void Prefilter::add_uplink(std::uint32_t ifindex, const std::string& name) {
 void Prefilter::remove_uplink(std::uint32_t ifindex, const std::string& name) {
   uplinks_.erase(ifindex);
   problems_.erase(ifindex);
+  slower_.erase(ifindex);
+  if (express_) express_->remove(ifindex);
   detach_xdp({.ifindex = ifindex, .ifname = name}, *pins_);
+}
+
+void Prefilter::refresh() {
+  if (express_) enforce_all();
+}
+
+void Prefilter::purge(const std::function<bool(std::uint32_t ifindex)>& keep) {
+  if (express_) express_->purge(keep);
+}
+
+std::string Prefilter::services_at(std::uint32_t ifindex) const {
+  if (!why_not_.empty()) return "tcx: " + why_not_;
+  if (!express_) return "tcx";
+  const auto slower = slower_.find(ifindex);
+  return slower == slower_.end() ? "xdp" : "tcx: " + slower->second;
 }
 
 std::vector<std::string> Prefilter::problems() const {

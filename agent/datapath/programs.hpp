@@ -31,6 +31,7 @@ class Programs {
     bool peer_redirect = false;              // see Features
     std::optional<config::Overlay> overlay;  // none: there is none
     bool services = false, masquerade = false;
+    bool express = false;  // services at XDP, too
   };
   // `maps` outlives this.
   Programs(ProgramSource source, Node node, MapStore& maps) : source_(std::move(source)), node_(node), maps_(maps) {}

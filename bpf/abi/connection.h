@@ -35,6 +35,13 @@ NK_SIZE_IS(nk_tuple, 40);
 #define NK_CT_RST (1U << 3)
 
 /*
+ * nk_connection.tick: what XDP may go by (bpf/lib/express.h). The rest of it counts ticks of bpf/lib/flow.h, about a
+ * second each.
+ */
+#define NK_CT_EXPRESS (1U << 7)
+#define NK_CT_TICK    0x7fU
+
+/*
  * nk_ct_v1, keyed by nk_tuple: a connection has two entries, one for each direction. An entry's key is what a packet
  * looks like when it comes, `to` what it becomes. The other direction's key is `to` with both ends exchanged.
  * The table has a fixed size and evicts nobody: who comes when it is full is refused. The agent takes away what is old.
@@ -48,7 +55,7 @@ struct nk_connection {
 	__u8 use;   /* NK_CT_SERVICE, NK_CT_MASQUERADE */
 	__u8 reply; /* 1: the direction towards who began it */
 	__u8 seen;  /* NK_CT_SYN, … */
-	__u8 pad;
+	__u8 tick;  /* NK_CT_EXPRESS, and when tcx has last served this direction */
 };
 NK_SIZE_IS(nk_connection, 64);
 

@@ -133,6 +133,17 @@ struct nk_deny {
 };
 NK_SIZE_IS(nk_deny, 16);
 
+/*
+ * nk_uplink_v1, keyed by ifindex: the uplinks that XDP takes packets of translated connections from. What is not for
+ * `mac` is somebody else's.
+ */
+#define NK_UPLINK_SENDS (1U << 0) /* the driver takes what XDP redirects to it */
+struct nk_uplink {
+	__u8 mac[6];
+	__u16 flags; /* NK_UPLINK_* */
+};
+NK_SIZE_IS(nk_uplink, 8);
+
 /* nk_drops_v1: per-CPU array indexed by reason. */
 struct nk_counter {
 	__u64 packets;
@@ -190,8 +201,10 @@ struct nk_config {
 	__u16 vxlan_port; /* UDP, network byte order */
 	__u8 services;	  /* 1: connections are translated: nk_ct_v1, nk_entrance_v1 */
 	__u8 masquerade;  /* 1: those of pods to the outside are: nk_ct_v1, nk_exit_v1, nk_unmasked_v1 */
+	__u8 express;	  /* 1: and XDP serves those that it can: nk_uplink_v1 */
+	__u8 pad[3];
 };
-NK_SIZE_IS(nk_config, 12);
+NK_SIZE_IS(nk_config, 16);
 
 /* The overlay device's MAC, the same on every node: see bpf/lib/encap.h. */
 #define NK_OVERLAY_MAC { 0x02, 0x6e, 0x6b, 0x00, 0x00, 0x01 }

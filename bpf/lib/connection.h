@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/backends.h"
+#include "lib/config.h"
 #include "lib/tuple.h"
 
 /* Memory is taken as entries come. What the table refuses, refuses the connection; nobody is evicted for it. */
@@ -46,15 +47,18 @@ static __always_inline __u8 nk_shown(const struct nk_packet *packet)
  * Written only when it tells something new, so that a connection's packets do not take its line from other CPUs.
  * Anybody can send a reset in somebody else's name, and no sequence numbers are known here that would give him away: so
  * it counts until its sender goes on. A SYN is a beginning, and forgets how the port's last connection has ended.
+ * `express`: XDP could have served the packet.
  */
-static __always_inline void nk_note(struct nk_connection *connection, const struct nk_packet *packet)
+static __always_inline void nk_note(struct nk_connection *connection, const struct nk_packet *packet, bool express)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
+	__u8 tick = (nk_tick() & NK_CT_TICK) | (express ? NK_CT_EXPRESS : 0);
 	__u8 shown = nk_shown(packet);
 	__u8 seen = (connection->seen & ~(shown & NK_CT_SYN ? NK_CT_FIN | NK_CT_RST : NK_CT_RST)) | shown;
 
-	if (now - connection->time_ns >= NK_NS_PER_S)
-		connection->time_ns = now;
+	if (unlikely(connection->tick != tick)) {
+		connection->tick = tick;
+		connection->time_ns = bpf_ktime_get_coarse_ns();
+	}
 	if (unlikely(seen != connection->seen))
 		connection->seen = seen;
 }

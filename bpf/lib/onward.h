@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Where a translated packet goes: a pod of this node, another node, or by an uplink to whoever is neither. As for
- * packets between pods, what has been found out is remembered (lib/flow.h).
+ * packets between pods, what has been found out is remembered (lib/flow.h). The way outside is the kernel's routes' to
+ * say, of whose changes not all are told, and none while the agent is away: so it is asked for again each second.
  */
 #pragma once
 
@@ -32,17 +33,55 @@ static __always_inline void nk_way_inside(struct __sk_buff *ctx, struct nk_way *
 		way->mtu = mtu;
 }
 
-static __always_inline void nk_find_onward(struct nk_way *way, const struct nk_remote *remote,
+/* False: there is neither. */
+static __always_inline bool nk_find_onward(struct nk_way *way, const struct nk_remote *remote,
 					   const struct nk_tunnel *tunnel)
 {
 	if (remote)
 		nk_way_to_remote(way, remote);
 	else if (tunnel)
 		nk_way_to_tunnel(way, tunnel);
-	else
-		nk_way_to_stack(way);
+	return remote || tunnel;
 }
 
+/* By the uplink that `way` names, to whoever `route` is for. */
+static __always_inline void nk_way_outside(struct __sk_buff *ctx, struct nk_way *way, struct bpf_fib_lookup *route)
+{
+	nk_way_to_stack(way);
+	way->kind = NK_WAY_OUTSIDE;
+	way->tick = nk_tick();
+	way->nexthop.nh_family = 0;
+	route->ifindex = way->ifindex;
+	route->tot_len = 1; /* else a packet that is too large would have no way */
+	if (bpf_fib_lookup(ctx, route, sizeof(*route), BPF_FIB_LOOKUP_OUTPUT | BPF_FIB_LOOKUP_SKIP_NEIGH) ||
+	    route->ifindex != way->ifindex)
+		return;
+	way->nexthop.nh_family = route->family;
+	__builtin_memcpy(way->nexthop.ipv6_nh, route->ipv6_dst, sizeof(way->nexthop.ipv6_nh));
+}
+
+static __noinline void nk_way_outside4(struct __sk_buff *ctx, struct nk_way *way, __u32 source, __u32 destination)
+{
+	struct bpf_fib_lookup route = { .family = NK_AF_INET, .ipv4_src = source, .ipv4_dst = destination };
+
+	nk_way_outside(ctx, way, &route);
+}
+
+static __noinline void nk_way_outside6(struct __sk_buff *ctx, struct nk_way *way, const struct nk_pair6 *pair)
+{
+	struct bpf_fib_lookup route = { .family = NK_AF_INET6 };
+
+	__builtin_memcpy(route.ipv6_src, pair, sizeof(*pair));
+	nk_way_outside(ctx, way, &route);
+}
+
+/* `uplink`: by which to leave, should the packet go outside. */
+static __always_inline bool nk_is_other_way(const struct nk_way *way, __u32 uplink)
+{
+	return way->kind == NK_WAY_OUTSIDE && (way->ifindex != uplink || way->tick != nk_tick());
+}
+
+/* What is in the flow's way names the uplink. */
 static __noinline void nk_resolve_onward4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u64 epoch,
 					  const struct nk_pair4 *pair, __u32 hook)
 {
@@ -56,7 +95,8 @@ static __noinline void nk_resolve_onward4(struct __sk_buff *ctx, struct nk_flow4
 		nk_way_inside(ctx, &flow->way, ep, hook);
 	} else {
 		remote = nk_remote4(*destination);
-		nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel4(*destination));
+		if (!nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel4(*destination)))
+			nk_way_outside4(ctx, &flow->way, *(const __u32 *)pair, *destination);
 	}
 	nk_flow4_set(flow, epoch, NK_FLOW_TRANSLATED(hook), pair);
 }
@@ -74,13 +114,15 @@ static __noinline void nk_resolve_onward6(struct __sk_buff *ctx, struct nk_flow6
 		nk_way_inside(ctx, &flow->way, ep, hook);
 	} else {
 		remote = nk_remote6(destination);
-		nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel6(destination));
+		if (!nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel6(destination)))
+			nk_way_outside6(ctx, &flow->way, pair);
 	}
 	nk_flow6_set(flow, epoch, NK_FLOW_TRANSLATED(hook), pair);
 }
 
-/* For a packet that will have these ends. mtu 0: to neither a pod nor a node of ours. */
-static __always_inline struct nk_way *nk_onward4(struct __sk_buff *ctx, const struct nk_tuple *to, __u32 hook)
+/* For a packet that will have these ends. mtu 0: to neither a pod nor a node of ours, so by `uplink`. */
+static __always_inline struct nk_way *nk_onward4(struct __sk_buff *ctx, const struct nk_tuple *to, __u32 uplink,
+						 __u32 hook)
 {
 	const __u32 ends[2] = { to->source[3], to->destination[3] };
 	struct nk_pair4 pair;
@@ -89,19 +131,26 @@ static __always_inline struct nk_way *nk_onward4(struct __sk_buff *ctx, const st
 
 	__builtin_memcpy(&pair, ends, sizeof(pair));
 	flow = nk_flow4(&pair);
-	if (likely(flow) && unlikely(!nk_flow4_is(flow, epoch, NK_FLOW_TRANSLATED(hook), &pair)))
+	if (likely(flow) && unlikely(!nk_flow4_is(flow, epoch, NK_FLOW_TRANSLATED(hook), &pair) ||
+				     nk_is_other_way(&flow->way, uplink))) {
+		flow->way.ifindex = uplink;
 		nk_resolve_onward4(ctx, flow, epoch, &pair, hook);
+	}
 	return flow ? &flow->way : NULL;
 }
 
-static __always_inline struct nk_way *nk_onward6(struct __sk_buff *ctx, const struct nk_tuple *to, __u32 hook)
+static __always_inline struct nk_way *nk_onward6(struct __sk_buff *ctx, const struct nk_tuple *to, __u32 uplink,
+						 __u32 hook)
 {
 	const struct nk_pair6 *pair = (const void *)to->source;
 	struct nk_flow6 *flow = nk_flow6(pair);
 	__u64 epoch = nk_epoch();
 
-	if (likely(flow) && unlikely(!nk_flow6_is(flow, epoch, NK_FLOW_TRANSLATED(hook), pair)))
+	if (likely(flow) && unlikely(!nk_flow6_is(flow, epoch, NK_FLOW_TRANSLATED(hook), pair) ||
+				     nk_is_other_way(&flow->way, uplink))) {
+		flow->way.ifindex = uplink;
 		nk_resolve_onward6(ctx, flow, epoch, pair, hook);
+	}
 	return flow ? &flow->way : NULL;
 }
 
@@ -111,17 +160,25 @@ static __noinline int nk_go_by_tunnel(struct __sk_buff *ctx, struct nk_way *way,
 	return nk_leave_by_tunnel(ctx, way, hook);
 }
 
-/* `uplink`: by which the kernel finds the next hop to whoever is outside. */
-static __always_inline int nk_go_on(struct __sk_buff *ctx, struct ethhdr *eth, struct nk_way *way, __u32 uplink,
-				    __u32 hook)
+static __always_inline int nk_go_on(struct __sk_buff *ctx, struct ethhdr *eth, struct nk_way *way, __u32 hook)
 {
 	if (!way->mtu) {
-		bpf_redirect_neigh(uplink, NULL, 0, 0);
+		if (likely(way->nexthop.nh_family))
+			bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
+		else
+			bpf_redirect_neigh(way->ifindex, NULL, 0, 0);
 		return TCX_REDIRECT;
 	}
 	if (nk_config.vni && way->kind >= NK_WAY_TUNNEL)
 		return nk_go_by_tunnel(ctx, way, hook);
 	return nk_leave(eth, way);
+}
+
+/* From uplink to uplink, without a tunnel. */
+static __always_inline bool nk_is_express(const struct nk_way *way, __u32 hook)
+{
+	return nk_config.express && hook == NK_HOOK_FROM_NETDEV &&
+	       (way->kind == NK_WAY_REMOTE || way->kind == NK_WAY_OUTSIDE);
 }
 
 /* Whether all that leaves will fit; segments that the device cuts later count one by one. */

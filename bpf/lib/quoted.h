@@ -147,7 +147,7 @@ static __noinline int nk_follow_error4(struct __sk_buff *ctx, const struct nk_pa
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
 	nk_map4(outer.source, ((const struct iphdr *)(eth + 1))->saddr);
 	nk_outer_ends(&outer, packet, &connection->to);
-	way = nk_onward4(ctx, &outer, hook);
+	way = nk_onward4(ctx, &outer, connection->ifindex, hook);
 	if (packet->hops <= 1 || !way)
 		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
 	nk_translate_quoted4(ctx, packet, &connection->to);
@@ -160,7 +160,7 @@ static __noinline int nk_follow_error4(struct __sk_buff *ctx, const struct nk_pa
 	ip->daddr = outer.destination[3];
 	ip->check = nk_mended(ip->check, difference);
 	nk_hop4(ip);
-	return nk_go_on(ctx, eth, way, connection->ifindex, hook);
+	return nk_go_on(ctx, eth, way, hook);
 }
 
 static __noinline int nk_follow_error6(struct __sk_buff *ctx, const struct nk_packet *packet,
@@ -178,7 +178,7 @@ static __noinline int nk_follow_error6(struct __sk_buff *ctx, const struct nk_pa
 	nk_copy_address(outer.source, &ip->saddr);
 	nk_outer_ends(&outer, packet, &connection->to);
 	difference = bpf_csum_diff((void *)&ip->saddr, 32, outer.source, 32, 0);
-	way = nk_onward6(ctx, &outer, hook);
+	way = nk_onward6(ctx, &outer, connection->ifindex, hook);
 	if (packet->hops <= 1 || !way)
 		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
 	nk_translate_quoted6(ctx, packet, &connection->to);
@@ -191,5 +191,5 @@ static __noinline int nk_follow_error6(struct __sk_buff *ctx, const struct nk_pa
 	__builtin_memcpy(&ip->saddr, outer.source, sizeof(ip->saddr));
 	__builtin_memcpy(&ip->daddr, outer.destination, sizeof(ip->daddr));
 	nk_hop6(ctx, ip);
-	return nk_go_on(ctx, eth, way, connection->ifindex, hook);
+	return nk_go_on(ctx, eth, way, hook);
 }

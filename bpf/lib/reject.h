@@ -290,9 +290,9 @@ static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet
 					: !icmp || !nk_error4(ctx, packet, icmp, bpf_htonl(mtu)))
 		return TCX_DROP;
 	nk_turn(packet);
-	way = nk_onward4(ctx, &packet->tuple, hook);
+	way = nk_onward4(ctx, &packet->tuple, ctx->ifindex, hook);
 	eth = nk_ipv4_frame(ctx);
-	return way && eth ? nk_go_on(ctx, eth, way, ctx->ifindex, hook) : TCX_DROP;
+	return way && eth ? nk_go_on(ctx, eth, way, hook) : TCX_DROP;
 }
 
 static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
@@ -308,7 +308,7 @@ static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet
 					: !icmp || !nk_error6(ctx, packet, icmp, bpf_htonl(mtu)))
 		return TCX_DROP;
 	nk_turn(packet);
-	way = nk_onward6(ctx, &packet->tuple, hook);
+	way = nk_onward6(ctx, &packet->tuple, ctx->ifindex, hook);
 	eth = nk_ipv6_frame(ctx);
-	return way && eth ? nk_go_on(ctx, eth, way, ctx->ifindex, hook) : TCX_DROP;
+	return way && eth ? nk_go_on(ctx, eth, way, hook) : TCX_DROP;
 }

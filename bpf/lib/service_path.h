@@ -20,7 +20,7 @@ static __always_inline bool nk_has_left(const struct nk_connection *connection, 
 static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
 				      __u32 hook)
 {
-	struct nk_way *way = nk_onward4(ctx, &connection->to, hook);
+	struct nk_way *way = nk_onward4(ctx, &connection->to, connection->ifindex, hook);
 	struct ethhdr *eth;
 
 	if (unlikely(!way))
@@ -35,17 +35,17 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way)))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
-	nk_note(connection, packet);
+	nk_note(connection, packet, nk_is_express(way, hook));
 	eth = nk_translate4(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	return nk_go_on(ctx, eth, way, connection->ifindex, hook);
+	return nk_go_on(ctx, eth, way, hook);
 }
 
 static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
 				      __u32 hook)
 {
-	struct nk_way *way = nk_onward6(ctx, &connection->to, hook);
+	struct nk_way *way = nk_onward6(ctx, &connection->to, connection->ifindex, hook);
 	struct ethhdr *eth;
 
 	if (unlikely(!way))
@@ -60,9 +60,9 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way)))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
-	nk_note(connection, packet);
+	nk_note(connection, packet, nk_is_express(way, hook));
 	eth = nk_translate6(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	return nk_go_on(ctx, eth, way, connection->ifindex, hook);
+	return nk_go_on(ctx, eth, way, hook);
 }

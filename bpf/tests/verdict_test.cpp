@@ -56,7 +56,10 @@ TEST(Verdicts, OfTheOthers) {
   EXPECT_EQ(verdicts<from_netdev>(with_masquerade(kNetkitHooks)), (Verdicts{kNext, kDrop}));
   EXPECT_EQ(verdicts<from_netdev>(kNetkitHooks), (Verdicts{kNext, kDrop}));
   EXPECT_EQ(verdicts<from_netdev>(with_services(kNetkitHooks)), (Verdicts{kNext, kDrop}));
-  EXPECT_EQ(verdicts<xdp_prefilter>(nk_config{}), (Verdicts{1, 2}));
+  EXPECT_EQ(verdicts<xdp_prefilter>(nk_config{}), (Verdicts{XDP_DROP, XDP_PASS}));
+  auto express = kServices;
+  express.express = 1;
+  EXPECT_EQ(verdicts<xdp_prefilter>(express), (Verdicts{XDP_DROP, XDP_PASS, XDP_REDIRECT}));
   EXPECT_EQ(verdicts<backstop>(kVeth), (Verdicts{kDrop}));
   EXPECT_EQ(verdicts<backstop>(kVethHooks), (Verdicts{kNext, kDrop}));
 }

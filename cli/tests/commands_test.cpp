@@ -30,7 +30,7 @@ FakeAgent::Answer always(const std::string& reply) {
 
 constexpr const char* kStatus = R"({"ok": true, "version": "0.1.0", "node_name": "node-a", "device": "netkit",
   "uptime_s": 125, "program_origin": "embedded", "rcu_expedite": "idle", "endpoints": 2, "remotes": 3, "peers": 1,
-  "uplinks": [{"name": "eth0", "ifindex": 2, "mtu": 1500, "xdp": "native"}],
+  "uplinks": [{"name": "eth0", "ifindex": 2, "mtu": 1500, "xdp": "native", "services": "xdp"}],
   "pools": [{"prefix": "10.244.1.0/24", "capacity": 254, "taken": 2},
             {"prefix": "fd00::/64", "capacity": 9223372036854775807, "taken": 2}],
   "maps": [{"name": "nk_drops_v1", "type": "percpu_array", "max_entries": 14, "bytes": 4096}],

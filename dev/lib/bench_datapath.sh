@@ -6,7 +6,7 @@
 bench_rtt_count=300 bench_connect_count=100 bench_stream_bytes=8000000
 
 datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq clusterip clusterip_many
-  nodeport kube_proxy outside_nftables outside_bpf)
+  nodeport kube_proxy nodeport_xdp kube_proxy_wire outside_nftables outside_bpf)
 
 # <case> <client> <server> [IPv4 IPv6]: IPv4 under the case's name, IPv6 with -v6 behind it. The two addresses are asked
 # instead of the server's own.
@@ -75,7 +75,7 @@ raise_peer() {
 raise_netkite() {
   local node
   for node in a b; do
-    lab_agent "$node" ".device = \"$1\" | .masquerade = {enabled: $2} | .routing = \"${3:-native}\""
+    lab_agent "$node" "${NETKITE_DP:-.} | .device = \"$1\" | .masquerade = {enabled: $2} | .routing = \"${3:-native}\""
   done
   lab_pod a a1
   lab_pod a a2
@@ -123,7 +123,7 @@ raise_services() {
       endpoints: [{addresses: [.value]}], ports: [{protocol: "TCP", port: 5000}]})' |
     sed 's/^/---\n/' > "$lab/manifests/all.yaml"
   lab_agent_stop a
-  lab_agent a ".device = \"netkit\" | .masquerade = {enabled: false} | del(.pools, .peers) | .services = {enabled: true} |
+  lab_agent a "${NETKITE_DP:-.} | .device = \"netkit\" | .masquerade = {enabled: false} | del(.pools, .peers) | .services = {enabled: true} |
     .kubernetes = {enabled: true, manifests: \"$lab/manifests\"} | ${2:-.}"
   until lab_in a netkite --socket "$lab/a/run/agent.sock" --output json status |
     jq -e --argjson count "$1" '.maps[] | select(.name == "nk_frontend_v1").entries == 2 * $count + 2' > /dev/null; do sleep 1; done
@@ -153,19 +153,42 @@ raise_client() {
   ip -n "$lab_prefix-client" route add 192.0.2.0/24 via 198.18.0.1
   ip -n "$lab_prefix-client" route add 2001:db8::/64 via 2001:2::1
 }
-case_nodeport() {
+# XDP wants what network cards give and a veth does not: checksums, and an end that takes what is redirected. Whoever is
+# compared with it has the same links.
+raise_wires() {
+  lab_in client nk-wire eth0
+  lab_in a nk-wire eth1
+  lab_in a nk-wire eth0
+  lab_in b nk-wire eth0
+}
+# The same, and node a serves. raise_nodeport [JQ-FILTER]
+raise_nodeport() {
   local group
   # The client's sockets are none of node a's.
   group=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)/netkite-bench
   mkdir -p "$group"
   raise_netkite netkit false
   raise_client
-  raise_services 10 ".uplinks = [\"eth0\", \"eth1\"] | .services.cgroup = \"$group\""
+  raise_services 10 ".uplinks = [\"eth0\", \"eth1\"] | .services.cgroup = \"$group\" | ${1:-.}"
+}
+case_nodeport() {
+  raise_nodeport
   bench_port=30080 measure_path nodeport-tcx client b1 192.0.2.1 2001:db8::1
 }
+# And without anybody between: what the two ends and one link cost.
+case_nodeport_xdp() {
+  raise_nodeport '.services.xdp = "auto"'
+  raise_wires
+  # Whatever the kernel tells of an uplink makes the agent look at it again.
+  ip -n "$lab_prefix-a" link set eth0 txqueuelen 999
+  ip -n "$lab_prefix-a" link set eth1 txqueuelen 999
+  measure_path wire a b1
+  bench_port=30080 measure_path nodeport-xdp client b1 192.0.2.1 2001:db8::1
+}
 # The same pods, and the rules that kube-proxy's nftables mode would write for this node port: a look-up by port, a mark,
-# another address, and masquerade of what is marked.
-case_kube_proxy() {
+# another address, and masquerade of what is marked; and those that it always has, by which every packet comes: new
+# connections are looked up among those that may not be, before the translation and when forwarded.
+raise_kube_proxy() {
   raise_netkite netkit false
   raise_client
   lab_in a nft -f - <<RULES
@@ -174,6 +197,12 @@ table inet kube-proxy {
   chain svc6 { meta mark set 0x4000; meta l4proto tcp dnat ip6 to [$(lab_ip b1 6)]:5000; }
   map ports4 { type inet_proto . inet_service : verdict; elements = { tcp . 30080 : goto svc4 }; }
   map ports6 { type inet_proto . inet_service : verdict; elements = { tcp . 30080 : goto svc6 }; }
+  map firewall { type inet_proto . inet_service : verdict; }
+  map no-endpoints { type inet_proto . inet_service : verdict; }
+  chain firewall-check { meta l4proto . th dport vmap @firewall; }
+  chain endpoints-check { meta l4proto . th dport vmap @no-endpoints; }
+  chain filter-prerouting { type filter hook prerouting priority -110; ct state new jump firewall-check; }
+  chain filter-forward { type filter hook forward priority 0; ct state new jump endpoints-check; }
   chain prerouting {
     type nat hook prerouting priority -100;
     ip daddr 192.0.2.1 meta l4proto . th dport vmap @ports4
@@ -187,7 +216,15 @@ table inet kube-proxy {
   }
 }
 RULES
+}
+case_kube_proxy() {
+  raise_kube_proxy
   bench_port=30080 measure_path kube-proxy client b1 192.0.2.1 2001:db8::1
+}
+case_kube_proxy_wire() {
+  raise_kube_proxy
+  raise_wires
+  bench_port=30080 measure_path kube-proxy-wire client b1 192.0.2.1 2001:db8::1
 }
 
 # A pod asks somebody outside of the cluster, under the node's address: by the stack's table, and by the programs.

@@ -43,7 +43,7 @@ lab_open() {
   mount -t bpf bpf "$lab/bpf"
   local build
   build=$(lab_build)
-  ln -s "$build"/tests/tools/nk-{probe,cni,socket} "$build"/tests/tools/{packet/nk-packet,foreign/nk-foreign} \
+  ln -s "$build"/tests/tools/nk-{probe,cni,socket,wire} "$build"/tests/tools/{packet/nk-packet,foreign/nk-foreign} \
     "$build/cli/netkite" "$build/agent/app/netkite-agent" "$lab/bin"
   # Runtimes look for a plugin under its type's name.
   mkdir "$lab/cni"

@@ -109,9 +109,35 @@ for family in $both; do
   equal "backends of UDP" "a1 b1" "$(talk connected "$(lab_ip a $family)" 30053 30 b1 | names)"
 done
 
+note "answers follow the node's routes"
+slices b1
+in_force b1
+watch b detour "ip daddr ${client[4]}" "ip6 daddr ${client[6]}"
+detour() { ip -n "$lab_prefix-a" route "$1" "${client[$2]}/$([ "$2" = 4 ] && echo 32 || echo 128)" via "$(lab_ip b "$2")"; }
+# by NODE FAMILY: by which an answer comes
+by() {
+  local before
+  before=$(seen b detour)
+  equal "backends" b1 "$(talk tcp "$(lab_ip a "$2")" 30080 30 | names)"
+  [ "$(seen b detour)" -gt "$before" ] && [ "$1" = b ] || { [ "$(seen b detour)" = "$before" ] && [ "$1" = a ]; }
+}
+follows() {
+  local family
+  for family in $both; do
+    by a $family || fail "answers take a detour over IPv$family"
+    detour add $family
+    until_true 5 by b $family || fail "answers do not follow a new route over IPv$family"
+    detour del $family
+    until_true 5 by a $family || fail "answers do not follow the former route over IPv$family"
+  done
+}
+follows
+
 note "the agent is killed: services go on"
 lab_agent_stop a KILL
-equal "backends without an agent" "a1 b1" "$(talk tcp "$(lab_ip a 4)" 30080 30 | names)"
+equal "backends without an agent" b1 "$(talk tcp "$(lab_ip a 4)" 30080 30 | names)"
+follows
+slices a1 b1
 agent a "$with_services"
 in_force "a1 b1"
 

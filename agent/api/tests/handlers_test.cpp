@@ -167,7 +167,9 @@ TEST_F(ServerTest, StatusTellsOfEverything) {
   EXPECT_EQ(reply["program_origin"], "fake");
   EXPECT_EQ(reply["rcu_expedite"], "off");
   EXPECT_EQ(reply["endpoints"], 0);
-  EXPECT_EQ(reply["uplinks"], (json::array({{{"name", "eth0"}, {"ifindex", 2}, {"mtu", 1500}, {"xdp", "generic"}}})));
+  EXPECT_EQ(
+      reply["uplinks"],
+      (json::array({{{"name", "eth0"}, {"ifindex", 2}, {"mtu", 1500}, {"xdp", "generic"}, {"services", "off"}}})));
   EXPECT_EQ(reply["pools"][0]["prefix"], "10.0.0.0/29");
   EXPECT_EQ(reply["pools"][0]["capacity"], 6);
   EXPECT_EQ(reply["map_bytes"], 5096);

@@ -8,6 +8,8 @@
 #include <fstream>
 
 #include "agent/datapath/tests/lab.hpp"
+#include "bpf/abi/netkite.h"
+#include "common/netlink/link.hpp"
 
 namespace netkite::datapath::lab {
 namespace {
@@ -145,6 +147,87 @@ TEST_F(PrefilterTest, ForeignProgramIsLeftAloneAndReported) {
   ASSERT_TRUE(ok(datapath_->attach_uplink(uplink_.ifindex, uplink_.name)));
   EXPECT_THAT(datapath_->problems(), IsEmpty());
   EXPECT_FALSE(arrives());
+}
+
+class ServicesAtXdp : public PrefilterTest {
+ protected:
+  void SetUp() override {
+    PrefilterTest::SetUp();
+    if (IsSkipped()) return;
+    options_.services.enabled = true;
+    options_.services.xdp = config::ServicesXdp::automatic;
+    again();
+  }
+  void again() {
+    reopen();
+    ASSERT_TRUE(ok(datapath_->attach_uplink(uplink_.ifindex, uplink_.name)));
+  }
+  std::string where() const { return datapath_->services_at(uplink_.ifindex); }
+  // The MAC that programs go by; nothing: XDP does not serve.
+  std::optional<Mac> known() const {
+    const UniqueFd map(bpf_obj_get((options_.bpffs + "/maps/nk_uplink_v1").c_str()));
+    nk_uplink uplink{};
+    if (bpf_map_lookup_elem(map.get(), &uplink_.ifindex, &uplink) != 0) return std::nullopt;
+    Mac mac;
+    std::ranges::copy(uplink.mac, mac.bytes.begin());
+    return mac;
+  }
+  std::optional<Mac> own() const {
+    auto socket = netlink::Socket::open().value();
+    return netlink::get_link(socket, uplink_.ifindex)->mac;
+  }
+};
+
+TEST_F(ServicesAtXdp, HaveTheirProgramWithoutADenyList) {
+  EXPECT_EQ(mode(), "native");
+  EXPECT_EQ(where(), "xdp");
+  EXPECT_EQ(known(), own());
+  ASSERT_TRUE(ok(datapath_->deny({cidr("192.0.2.2/32")})));
+  EXPECT_FALSE(arrives());
+  ASSERT_TRUE(ok(datapath_->undeny({cidr("192.0.2.2/32")})));
+  EXPECT_TRUE(arrives());
+  EXPECT_EQ(mode(), "native");
+  again();
+  EXPECT_EQ(where(), "xdp");
+}
+
+TEST_F(ServicesAtXdp, FollowTheUplinksAddress) {
+  auto socket = netlink::Socket::open().value();
+  ASSERT_TRUE(ok(netlink::change_link(socket, uplink_.ifindex, {.mac = Mac::derived("another")})));
+  EXPECT_NE(known(), own());
+  datapath_->refresh_uplinks();
+  EXPECT_EQ(known(), own());
+}
+
+TEST_F(ServicesAtXdp, LeaveWithTheUplinkOrTheOption) {
+  ASSERT_TRUE(ok(datapath_->detach_uplink(uplink_.ifindex, uplink_.name)));
+  EXPECT_EQ(known(), std::nullopt);
+  again();
+  EXPECT_EQ(known(), own());
+  options_.services.xdp = config::ServicesXdp::off;
+  again();
+  EXPECT_EQ(mode(), "");
+  EXPECT_EQ(where(), "tcx");
+  options_.services.enabled = false;
+  again();
+  EXPECT_EQ(where(), "off");
+}
+
+TEST_F(ServicesAtXdp, GiveWayToOthers) {
+  ASSERT_TRUE(ok(datapath_->detach_uplink(uplink_.ifindex, uplink_.name)));
+  Foreign foreign;
+  foreign.attach_xdp(uplink_.ifindex);
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink_.ifindex, uplink_.name)));
+  EXPECT_THAT(where(), HasSubstr("tcx: another XDP program (foreign_xdp"));
+  EXPECT_EQ(known(), std::nullopt);
+  EXPECT_THAT(datapath_->problems(), IsEmpty()) << "that is what tcx is there for";
+  foreign = Foreign();
+  datapath_->refresh_uplinks();
+  EXPECT_EQ(where(), "xdp");
+  options_.prefilter.mode = config::XdpMode::generic;
+  again();
+  EXPECT_EQ(where(), "tcx: prefilter.mode is \"generic\"");
+  EXPECT_EQ(mode(), "");
 }
 
 TEST_F(PrefilterTest, FullListIsAllOrNothing) {
