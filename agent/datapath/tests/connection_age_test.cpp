@@ -101,7 +101,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(ConnectionLeastLimit, IsPassedByOneDirectionOfAllThatIsOld) {
   constexpr std::uint8_t kAll = NK_CT_SYN | NK_CT_ACK | NK_CT_FIN | NK_CT_RST;
   int old = 0;
-  for (const std::uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP}) {
+  for (const auto protocol : {std::uint8_t{IPPROTO_TCP}, std::uint8_t{IPPROTO_UDP}, std::uint8_t{IPPROTO_ICMP}}) {
     for (std::uint8_t there = 0; there <= kAll; ++there) {
       for (std::uint8_t back = 0; back <= kAll; ++back) {
         for (const std::uint64_t silent_s : {1U, 2U, 5U, 7U, 10U, 30U, 120U, 3600U, 8000U}) {
