@@ -6,7 +6,7 @@
 bench_rtt_count=300 bench_connect_count=100 bench_stream_bytes=8000000
 
 datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq clusterip clusterip_many
-  nodeport kube_proxy)
+  nodeport nodeport_many kube_proxy)
 
 # <case> <client> <server> [IPv4 IPv6]: IPv4 under the case's name, IPv6 with -v6 behind it. The two addresses are asked
 # instead of the server's own.
@@ -108,15 +108,18 @@ case_ptp_masq() { raise_peer ptp true; measure_path ptp-masq-remote a1 b; }
 case_netkit_masq() { raise_netkite netkit true; measure_path netkit-masq-remote a1 b; }
 
 # Pods as by case_netkit, and node a serves so many services, of which 10.96.0.1 and fd96::1 lead to b1; so does its node
-# port 30080. raise_services COUNT [JQ-FILTER]
+# port 30080. With `outside` each has an external address, too. raise_services COUNT [JQ-FILTER [outside]]
 raise_services() {
+  local each=2
+  [ -z "${3:-}" ] || each=3
   mkdir "$lab/manifests"
-  jq -nc --argjson count "$1" --arg v4 "$(lab_ip b1 4)" --arg v6 "$(lab_ip b1 6)" '
+  jq -nc --argjson count "$1" --arg outside "${3:-}" --arg v4 "$(lab_ip b1 4)" --arg v6 "$(lab_ip b1 6)" '
     (range(1; 3) | {apiVersion: "v1", kind: "Node", metadata: {name: (if . == 1 then "a" else "b" end)},
       spec: {podCIDRs: ["10.77.\(.).0/24", "fd77:\(.)::/64"]},
       status: {addresses: ["192.0.2.\(.)", "2001:db8::\(.)" | {type: "InternalIP", address: .}]}}),
     (range(1; $count + 1) | {apiVersion: "v1", kind: "Service", metadata: {name: "s\(.)"}, spec: {
-      clusterIPs: ["10.96.\(. / 256 | floor).\(. % 256)", "fd96::\(.)"],
+      clusterIPs: ["10.96.\(. / 256 | floor).\(. % 256)", "fd96::\(. / 10000 | floor):\(. % 10000)"],
+      externalIPs: (if $outside == "" then [] else ["10.97.\(. / 256 | floor).\(. % 256)"] end),
       ports: [{protocol: "TCP", port: 5000} + if . == 1 then {nodePort: 30080} else {} end]}}),
     ({IPv4: $v4, IPv6: $v6} | to_entries[] | {apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
       metadata: {name: "s1-\(.key)", labels: {"kubernetes.io/service-name": "s1"}}, addressType: .key,
@@ -126,7 +129,7 @@ raise_services() {
   lab_agent a ".device = \"netkit\" | .masquerade = {enabled: false} | del(.pools, .peers) | .services = {enabled: true} |
     .kubernetes = {enabled: true, manifests: \"$lab/manifests\"} | ${2:-.}"
   until lab_in a netkite --socket "$lab/a/run/agent.sock" --output json status |
-    jq -e --argjson count "$1" '.maps[] | select(.name == "nk_frontend_v1").entries == 2 * $count + 2' > /dev/null; do sleep 1; done
+    jq -e --argjson entries $((each * $1 + 2)) '.maps[] | select(.name == "nk_frontend_v1").entries == $entries' > /dev/null; do sleep 1; done
 }
 case_clusterip() {
   raise_netkite netkit false
@@ -153,15 +156,23 @@ raise_client() {
   ip -n "$lab_prefix-client" route add 192.0.2.0/24 via 198.18.0.1
   ip -n "$lab_prefix-client" route add 2001:db8::/64 via 2001:2::1
 }
-case_nodeport() {
+# raise_nodeport COUNT
+raise_nodeport() {
   local group
   # The client's sockets are none of node a's.
   group=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)/netkite-bench
   mkdir -p "$group"
   raise_netkite netkit false
   raise_client
-  raise_services 10 ".uplinks = [\"eth0\", \"eth1\"] | .services.cgroup = \"$group\""
+  raise_services "$1" ".uplinks = [\"eth0\", \"eth1\"] | .services.cgroup = \"$group\"" outside
+}
+case_nodeport() {
+  raise_nodeport 10
   bench_port=30080 measure_path nodeport-tcx client b1 192.0.2.1 2001:db8::1
+}
+case_nodeport_many() {
+  raise_nodeport 10000
+  bench_port=30080 measure_path nodeport-tcx-10000 client b1 192.0.2.1 2001:db8::1
 }
 # The same pods, and the rules that kube-proxy's nftables mode would write for this node port: a look-up by port, a mark,
 # another address, and masquerade of what is marked.
