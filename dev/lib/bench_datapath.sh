@@ -6,7 +6,7 @@
 bench_rtt_count=300 bench_connect_count=100 bench_stream_bytes=8000000
 
 datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq clusterip clusterip_many
-  nodeport kube_proxy nodeport_xdp kube_proxy_wire outside_nftables outside_bpf)
+  nodeport nodeport_many kube_proxy nodeport_xdp kube_proxy_wire outside_nftables outside_bpf)
 
 # <case> <client> <server> [IPv4 IPv6]: IPv4 under the case's name, IPv6 with -v6 behind it. The two addresses are asked
 # instead of the server's own.
@@ -75,7 +75,7 @@ raise_peer() {
 raise_netkite() {
   local node
   for node in a b; do
-    lab_agent "$node" "${NETKITE_DP:-.} | .device = \"$1\" | .masquerade = {enabled: $2} | .routing = \"${3:-native}\""
+    lab_agent "$node" ".device = \"$1\" | .masquerade = {enabled: $2} | .routing = \"${3:-native}\""
   done
   lab_pod a a1
   lab_pod a a2
@@ -108,25 +108,28 @@ case_ptp_masq() { raise_peer ptp true; measure_path ptp-masq-remote a1 b; }
 case_netkit_masq() { raise_netkite netkit true; measure_path netkit-masq-remote a1 b; }
 
 # Pods as by case_netkit, and node a serves so many services, of which 10.96.0.1 and fd96::1 lead to b1; so does its node
-# port 30080. raise_services COUNT [JQ-FILTER]
+# port 30080. With `outside` each has an external address, too. raise_services COUNT [JQ-FILTER [outside]]
 raise_services() {
+  local each=2
+  [ -z "${3:-}" ] || each=3
   mkdir "$lab/manifests"
-  jq -nc --argjson count "$1" --arg v4 "$(lab_ip b1 4)" --arg v6 "$(lab_ip b1 6)" '
+  jq -nc --argjson count "$1" --arg outside "${3:-}" --arg v4 "$(lab_ip b1 4)" --arg v6 "$(lab_ip b1 6)" '
     (range(1; 3) | {apiVersion: "v1", kind: "Node", metadata: {name: (if . == 1 then "a" else "b" end)},
       spec: {podCIDRs: ["10.77.\(.).0/24", "fd77:\(.)::/64"]},
       status: {addresses: ["192.0.2.\(.)", "2001:db8::\(.)" | {type: "InternalIP", address: .}]}}),
     (range(1; $count + 1) | {apiVersion: "v1", kind: "Service", metadata: {name: "s\(.)"}, spec: {
-      clusterIPs: ["10.96.\(. / 256 | floor).\(. % 256)", "fd96::\(.)"],
+      clusterIPs: ["10.96.\(. / 256 | floor).\(. % 256)", "fd96::\(. / 10000 | floor):\(. % 10000)"],
+      externalIPs: (if $outside == "" then [] else ["10.97.\(. / 256 | floor).\(. % 256)"] end),
       ports: [{protocol: "TCP", port: 5000} + if . == 1 then {nodePort: 30080} else {} end]}}),
     ({IPv4: $v4, IPv6: $v6} | to_entries[] | {apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
       metadata: {name: "s1-\(.key)", labels: {"kubernetes.io/service-name": "s1"}}, addressType: .key,
       endpoints: [{addresses: [.value]}], ports: [{protocol: "TCP", port: 5000}]})' |
     sed 's/^/---\n/' > "$lab/manifests/all.yaml"
   lab_agent_stop a
-  lab_agent a "${NETKITE_DP:-.} | .device = \"netkit\" | .masquerade = {enabled: false} | del(.pools, .peers) | .services = {enabled: true} |
+  lab_agent a ".device = \"netkit\" | .masquerade = {enabled: false} | del(.pools, .peers) | .services = {enabled: true} |
     .kubernetes = {enabled: true, manifests: \"$lab/manifests\"} | ${2:-.}"
   until lab_in a netkite --socket "$lab/a/run/agent.sock" --output json status |
-    jq -e --argjson count "$1" '.maps[] | select(.name == "nk_frontend_v1").entries == 2 * $count + 2' > /dev/null; do sleep 1; done
+    jq -e --argjson entries $((each * $1 + 2)) '.maps[] | select(.name == "nk_frontend_v1").entries == $entries' > /dev/null; do sleep 1; done
 }
 case_clusterip() {
   raise_netkite netkit false
@@ -161,7 +164,7 @@ raise_wires() {
   lab_in a nk-wire eth0
   lab_in b nk-wire eth0
 }
-# The same, and node a serves. raise_nodeport [JQ-FILTER]
+# The same, and node a serves. raise_nodeport COUNT [JQ-FILTER]
 raise_nodeport() {
   local group
   # The client's sockets are none of node a's.
@@ -169,15 +172,19 @@ raise_nodeport() {
   mkdir -p "$group"
   raise_netkite netkit false
   raise_client
-  raise_services 10 ".uplinks = [\"eth0\", \"eth1\"] | .services.cgroup = \"$group\" | ${1:-.}"
+  raise_services "$1" ".uplinks = [\"eth0\", \"eth1\"] | .services.cgroup = \"$group\" | ${2:-.}" outside
 }
 case_nodeport() {
-  raise_nodeport
+  raise_nodeport 10
   bench_port=30080 measure_path nodeport-tcx client b1 192.0.2.1 2001:db8::1
+}
+case_nodeport_many() {
+  raise_nodeport 10000
+  bench_port=30080 measure_path nodeport-tcx-10000 client b1 192.0.2.1 2001:db8::1
 }
 # And without anybody between: what the two ends and one link cost.
 case_nodeport_xdp() {
-  raise_nodeport '.services.xdp = "auto"'
+  raise_nodeport 10 '.services.xdp = "auto"'
   raise_wires
   # Whatever the kernel tells of an uplink makes the agent look at it again.
   ip -n "$lab_prefix-a" link set eth0 txqueuelen 999
