@@ -36,7 +36,7 @@
 #define NK_WAY_EXPRESS 6
 
 /* With an mtu of 0, in from_pod: to the outside under this node's address, if the packet is of such a connection. */
-#define NK_WAY_MASKED 5
+#define NK_WAY_MASKED 7
 
 struct nk_way {
 	__u32 mtu; /* bytes of IP packet; nothing fits into 0: that way is the stack's */

@@ -168,9 +168,10 @@ TEST_F(Masquerade, APortThatIsUsedAnewBeginsAnew) {
     expect_becomes(pod_, talk, seen);
     const auto socket = bound_socket(family, kTcp, talk.ends.from_port);
     expect_becomes(pod_, talk, seen);  // the same SYN again
-    auto last = flavour.answer(seen);
-    last.flags = kFin | kAck;
+    auto last = flavour.answer(seen), own = talk;
+    last.flags = own.flags = kFin | kAck;
     expect_becomes(netdev_, last, reversed(talk.ends));
+    expect_becomes(pod_, own, seen);
     expect_another_port(flavour, talk);
   }
 }
