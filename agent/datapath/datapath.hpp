@@ -185,7 +185,8 @@ class Datapath {
   [[nodiscard]] virtual Result<void> detach_uplink(std::uint32_t ifindex, const std::string& name) = 0;
   // What of the attached uplinks may have changed: addresses, what their drivers can.
   virtual void refresh_uplinks() {}
-  // Where an uplink's translated connections are passed on: "xdp"; "tcx", or "tcx: " and why not at XDP; "off".
+  // Where an uplink's translated connections are passed on: "xdp", "tcx", behind a colon what else there is to say;
+  // "off".
   [[nodiscard]] virtual std::string services_at(std::uint32_t /*ifindex*/) const { return "off"; }
   // from_overlay (tcx ingress), to_overlay (tcx egress) and the backstop behind both, so that the device carries
   // nothing that we have not seen; idempotent, adopts. Only where `routing` asks for an overlay.

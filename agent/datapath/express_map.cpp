@@ -35,9 +35,11 @@ Result<nk_uplink> ExpressMap::read(std::uint32_t ifindex) {
   return uplink;
 }
 
-Result<void> ExpressMap::add(std::uint32_t ifindex) const {
+Result<nk_uplink> ExpressMap::add(std::uint32_t ifindex) const {
   const auto uplink = read(ifindex);
-  return uplink ? map_.update(ifindex, *uplink) : tl::make_unexpected(uplink.error());
+  if (!uplink) return uplink;
+  if (const auto done = map_.update(ifindex, *uplink); !done) return tl::make_unexpected(done.error());
+  return uplink;
 }
 
 void ExpressMap::remove(std::uint32_t ifindex) const { std::ignore = map_.erase(ifindex); }

@@ -17,7 +17,7 @@ class ExpressMap {
   [[nodiscard]] static Result<nk_uplink> read(std::uint32_t ifindex);
 
   // Called once the program is attached: some drivers say only then what they take. Idempotent.
-  [[nodiscard]] Result<void> add(std::uint32_t ifindex) const;
+  [[nodiscard]] Result<nk_uplink> add(std::uint32_t ifindex) const;
   // Nothing there: fine.
   void remove(std::uint32_t ifindex) const;
   void purge(const std::function<bool(std::uint32_t ifindex)>& keep) const;

@@ -65,24 +65,26 @@ Result<std::vector<DeniedPrefix>> Prefilter::denied() const {
 }
 
 // The uplink's entry comes after the program, so that there is nobody to go by it before.
-Result<void> Prefilter::serve_at_xdp(const XdpPlace& place) {
-  const auto uplink = ExpressMap::read(place.ifindex);
-  if (!uplink) return tl::make_unexpected(uplink.error());
+Result<std::string> Prefilter::serve_at_xdp(const XdpPlace& place) {
+  if (const auto able = ExpressMap::read(place.ifindex); !able) return tl::make_unexpected(able.error());
   const auto program = programs_->get({.kind = ProgramKind::xdp_prefilter, .netkit = false, .after_hooks = false});
   if (!program) return tl::make_unexpected(program.error());
-  if (auto done = attach_xdp(place, config::XdpMode::native, **program, *pins_); !done) return done;
-  return express_->add(place.ifindex);
+  if (auto done = attach_xdp(place, config::XdpMode::native, **program, *pins_); !done) {
+    return tl::make_unexpected(done.error());
+  }
+  const auto uplink = express_->add(place.ifindex);
+  if (!uplink) return tl::make_unexpected(uplink.error());
+  const bool sends = (uplink->flags & NK_UPLINK_SENDS) != 0;
+  return sends ? "xdp" : "xdp: what comes in; the driver takes nothing that is redirected to it";
 }
 
 // True: the program is there, for both purposes. An uplink that cannot have it is tcx's.
 bool Prefilter::serve(const XdpPlace& place) {
-  slower_.erase(place.ifindex);
   if (!express_) return false;
   const auto done = serve_at_xdp(place);
-  if (done) return true;
-  express_->remove(place.ifindex);
-  slower_[place.ifindex] = done.error().message;
-  return false;
+  if (!done) express_->remove(place.ifindex);
+  where_[place.ifindex] = done ? *done : "tcx: " + done.error().message;
+  return done.has_value();
 }
 
 void Prefilter::enforce(const XdpPlace& place) {
@@ -108,7 +110,7 @@ void Prefilter::add_uplink(std::uint32_t ifindex, const std::string& name) {
 void Prefilter::remove_uplink(std::uint32_t ifindex, const std::string& name) {
   uplinks_.erase(ifindex);
   problems_.erase(ifindex);
-  slower_.erase(ifindex);
+  where_.erase(ifindex);
   if (express_) express_->remove(ifindex);
   detach_xdp({.ifindex = ifindex, .ifname = name}, *pins_);
 }
@@ -123,9 +125,8 @@ void Prefilter::purge(const std::function<bool(std::uint32_t ifindex)>& keep) {
 
 std::string Prefilter::services_at(std::uint32_t ifindex) const {
   if (!why_not_.empty()) return "tcx: " + why_not_;
-  if (!express_) return "tcx";
-  const auto slower = slower_.find(ifindex);
-  return slower == slower_.end() ? "xdp" : "tcx: " + slower->second;
+  const auto known = where_.find(ifindex);
+  return known == where_.end() ? "tcx" : known->second;
 }
 
 std::vector<std::string> Prefilter::problems() const {

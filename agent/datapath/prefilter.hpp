@@ -46,16 +46,16 @@ class Prefilter {
   [[nodiscard]] Result<void> off_error() const;
   void enforce(const XdpPlace& place);
   [[nodiscard]] bool serve(const XdpPlace& place);
-  [[nodiscard]] Result<void> serve_at_xdp(const XdpPlace& place);
+  [[nodiscard]] Result<std::string> serve_at_xdp(const XdpPlace& place);
   void enforce_all();
 
   config::XdpMode mode_;
   const Pins* pins_;
   Programs* programs_;
-  std::optional<DenyMap> map_;                   // none in mode `off`
-  std::optional<ExpressMap> express_;            // none: not wanted
-  std::string why_not_;                          // it is not wanted; empty: nobody has asked for it
-  std::map<std::uint32_t, std::string> slower_;  // uplinks without, and why
+  std::optional<DenyMap> map_;                  // none in mode `off`
+  std::optional<ExpressMap> express_;           // none: not wanted
+  std::string why_not_;                         // it is not wanted; empty: nobody has asked for it
+  std::map<std::uint32_t, std::string> where_;  // services_at(), of uplinks, where it is wanted
   std::map<std::uint32_t, XdpPlace> uplinks_;
   std::map<std::uint32_t, std::string> problems_;  // by uplink
 };

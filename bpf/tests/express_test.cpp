@@ -205,6 +205,13 @@ TEST_F(Express, UnusualPacketsAreTcxs) {
   });
 }
 
+TEST_F(Express, CutShortAnywhere) {
+  each([&](const Flavour& flavour) {
+    const auto packet = on_uplink(frame(established(flavour).ask));
+    for (auto length = kEthBytes; length < packet.size(); ++length) expect_left_to_tcx(cut(packet, length));
+  });
+}
+
 // Two bytes more than the packet says: what a network card fills short frames up with.
 TEST_F(Express, PaddingStays) {
   each([&](const Flavour& flavour) {

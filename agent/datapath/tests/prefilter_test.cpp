@@ -17,6 +17,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 class PrefilterTest : public LabTest {
  protected:
@@ -180,7 +181,7 @@ class ServicesAtXdp : public PrefilterTest {
 
 TEST_F(ServicesAtXdp, HaveTheirProgramWithoutADenyList) {
   EXPECT_EQ(mode(), "native");
-  EXPECT_EQ(where(), "xdp");
+  EXPECT_EQ(where(), "xdp: what comes in; the driver takes nothing that is redirected to it") << "as veths do";
   EXPECT_EQ(known(), own());
   ASSERT_TRUE(ok(datapath_->deny({cidr("192.0.2.2/32")})));
   EXPECT_FALSE(arrives());
@@ -188,7 +189,7 @@ TEST_F(ServicesAtXdp, HaveTheirProgramWithoutADenyList) {
   EXPECT_TRUE(arrives());
   EXPECT_EQ(mode(), "native");
   again();
-  EXPECT_EQ(where(), "xdp");
+  EXPECT_THAT(where(), StartsWith("xdp"));
 }
 
 TEST_F(ServicesAtXdp, FollowTheUplinksAddress) {
@@ -223,7 +224,7 @@ TEST_F(ServicesAtXdp, GiveWayToOthers) {
   EXPECT_THAT(datapath_->problems(), IsEmpty()) << "that is what tcx is there for";
   foreign = Foreign();
   datapath_->refresh_uplinks();
-  EXPECT_EQ(where(), "xdp");
+  EXPECT_THAT(where(), StartsWith("xdp"));
   options_.prefilter.mode = config::XdpMode::generic;
   again();
   EXPECT_EQ(where(), "tcx: prefilter.mode is \"generic\"");
