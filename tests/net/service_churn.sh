@@ -50,15 +50,18 @@ job() {
   local name=$1 from=$2
   shift 2
   bash -c '[ "$1" = world ] || echo $$ > "$0/cgroup.procs"; exec nsenter --net="$2" "${@:3}"' "$group" "$from" "$(lab_path "$from")" "$@" \
-    > "$lab/jobs/$name.out" 2> "$lab/jobs/$name.err" < /dev/stdin &
+    > "$lab/jobs/$name.out" 2> "$lab/jobs/$name.err" < "${questions:-/dev/null}" &
   echo $! > "$lab/jobs/$name.pid"
 }
 # Who asks, without a break: each a socket of its own, but for the flows, which are of one.
 clients=()
 ask() {
-  local name=$1 from=$2 how=$3 address=$4 port=$5
+  local name=$1 from=$2 how=$3 address=$4 port=$5 questions
   clients+=("$name")
-  job "$name" "$from" nk-socket talk "$how" --pause $((5 * slow)) --patience 5000 < <(yes "$address $port")
+  questions=$lab/jobs/$name.in
+  mkfifo "$questions"
+  yes "$address $port" > "$questions" 2> /dev/null &
+  job "$name" "$from" nk-socket talk "$how" --pause $((5 * slow)) --patience 5000
 }
 lines() { wc -l < "$lab/jobs/$1.out"; }
 # answers NAME FROM TO SET: of these lines
