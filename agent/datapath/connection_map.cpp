@@ -126,6 +126,7 @@ Result<std::size_t> ConnectionMap::take_over(const std::vector<MaskedConnection>
     there.time_ns = now_ns;
     there.ifindex = each.ifindex;
     there.use = NK_CT_MASQUERADE;
+    there.set = NK_CT_SHARED_PORT;
     there.seen = each.protocol == IPPROTO_TCP ? NK_CT_SYN | NK_CT_ACK : NK_CT_SYN;
     auto back = there;
     back.to = reversed(key);

@@ -10,6 +10,9 @@
 
 #include "netkite.h"
 
+/* nk_connection.set of NK_CT_MASQUERADE: the kernel may give a socket of the node the port that the connection has. */
+#define NK_CT_SHARED_PORT 1
+
 /* What a packet says of itself. ICMP echo has its identifier in both ports' places. */
 struct nk_tuple {
 	__u32 source[4];

@@ -5,7 +5,7 @@
  * not begin a connection goes to the stack, which may know it from before.
  *
  * A source port is kept where it is free: no other connection's answers look like that, and no socket of the node would
- * get them.
+ * get them. Else it is one of the node's range; when that has none left for a server, any other one that is free.
  */
 #pragma once
 
@@ -27,6 +27,9 @@ struct {
 	__type(value, __u32);
 	__uint(max_entries, 1);
 } nk_unmasked_v1 SEC(".maps");
+
+#define NK_FIRST_ANY_PORT 1024
+#define NK_ANY_PORT_TRIES 16
 
 /* In place of a drop reason: the packet is the stack's. */
 #define NK_TO_STACK (-1)
@@ -102,15 +105,22 @@ static __noinline __u32 nk_route_out(struct __sk_buff *ctx, const struct nk_pack
 }
 
 /* Whether the source port may stay what it is, if nobody else's answers look like that. */
-static __noinline bool nk_may_keep_port(struct __sk_buff *ctx, const struct nk_tuple *to, const struct nk_exit *exit)
+static __always_inline bool nk_may_keep_port(struct __sk_buff *ctx, const struct nk_tuple *to,
+					     const struct nk_exit *exit)
 {
 	__u16 port = bpf_ntohs(to->source_port);
-	struct nk_tuple back;
 
 	if (port >= exit->stack_first_port && port <= exit->stack_last_port)
 		return false;
-	nk_reverse(&back, to);
-	return !nk_is_the_nodes(ctx, &back, true);
+	return !nk_is_the_nodes(ctx, to, true, true);
+}
+
+/* Echo has one for both. */
+static __always_inline void nk_set_source_port(struct nk_tuple *to, __u32 port)
+{
+	to->source_port = bpf_htons(port);
+	if (nk_is_echo(to))
+		to->destination_port = to->source_port;
 }
 
 static __noinline long nk_claim_exit_port(struct nk_connection *forward, const struct nk_connection *reply,
@@ -121,9 +131,7 @@ static __noinline long nk_claim_exit_port(struct nk_connection *forward, const s
 	for (__u32 i = 0; i < NK_PORT_TRIES; i++) {
 		long taken;
 
-		forward->to.source_port = bpf_htons(exit->first_port + (hash + i * step) % span);
-		if (nk_is_echo(&forward->to))
-			forward->to.destination_port = forward->to.source_port;
+		nk_set_source_port(&forward->to, exit->first_port + (hash + i * step) % span);
 		taken = nk_claim(forward, reply);
 		if (taken != -EEXIST)
 			return taken;
@@ -131,8 +139,29 @@ static __noinline long nk_claim_exit_port(struct nk_connection *forward, const s
 	return -EEXIST;
 }
 
-static __noinline int nk_open_masked(struct __sk_buff *ctx, const struct nk_packet *packet,
-				     struct nk_connection *forward, const struct nk_exit *exit)
+/* Below the range. It is not large, and all connections to one server share it: names are asked for often. */
+static __always_inline long nk_claim_any_port(struct __sk_buff *ctx, struct nk_connection *forward,
+					      const struct nk_connection *reply, const struct nk_exit *exit)
+{
+	__u32 span = exit->first_port - NK_FIRST_ANY_PORT;
+
+	if (exit->first_port <= NK_FIRST_ANY_PORT)
+		return -EEXIST;
+	for (__u32 i = 0; i < NK_ANY_PORT_TRIES; i++) {
+		long taken;
+
+		nk_set_source_port(&forward->to, NK_FIRST_ANY_PORT + bpf_get_prandom_u32() % span);
+		if (!nk_may_keep_port(ctx, &forward->to, exit))
+			continue;
+		taken = nk_claim(forward, reply);
+		if (taken != -EEXIST)
+			return taken;
+	}
+	return -EEXIST;
+}
+
+static __always_inline int nk_open_masked(struct __sk_buff *ctx, const struct nk_packet *packet,
+					  struct nk_connection *forward, const struct nk_exit *exit)
 {
 	struct nk_connection reply = *forward;
 	long status = -EEXIST;
@@ -140,10 +169,17 @@ static __noinline int nk_open_masked(struct __sk_buff *ctx, const struct nk_pack
 	nk_reverse(&reply.to, &packet->tuple);
 	reply.reply = 1;
 	reply.seen = 0;
+	forward->set = reply.set = NK_CT_SHARED_PORT;
 	if (nk_may_keep_port(ctx, &forward->to, exit))
 		status = nk_claim(forward, &reply);
-	if (status == -EEXIST)
+	if (status == -EEXIST) {
+		forward->set = reply.set = 0;
 		status = nk_claim_exit_port(forward, &reply, exit, nk_hash(packet));
+	}
+	if (status == -EEXIST) {
+		forward->set = reply.set = NK_CT_SHARED_PORT;
+		status = nk_claim_any_port(ctx, forward, &reply, exit);
+	}
 	return nk_opened(packet, forward, status);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Answers to pods that this node speaks for, on an uplink. A connection's port may be the pod's own, which the kernel
- * can give to a socket of the node later on: the node's own sockets come first.
+ * Answers to pods that this node speaks for, on an uplink. A connection's port may be one that the kernel can give to a
+ * socket of the node later on: the node's own sockets come first.
  */
 #pragma once
 
@@ -31,23 +31,30 @@ static __always_inline bool nk_gets_datagram(struct __sk_buff *ctx, struct bpf_s
 	return true;
 }
 
-/* Whether a socket of the node would get what looks like this. One that listens gets what begins. */
-static __noinline bool nk_is_the_nodes(struct __sk_buff *ctx, const struct nk_tuple *tuple, bool begins)
+/*
+ * Whether a socket of the node would get what looks like this, or like an answer to it. One that listens gets what
+ * begins.
+ */
+static __noinline bool nk_is_the_nodes(struct __sk_buff *ctx, const struct nk_tuple *tuple, bool answer, bool begins)
 {
+	const __u32 *from = answer ? tuple->destination : tuple->source;
+	const __u32 *to = answer ? tuple->source : tuple->destination;
+	__u16 from_port = answer ? tuple->destination_port : tuple->source_port;
+	__u16 to_port = answer ? tuple->source_port : tuple->destination_port;
 	struct bpf_sock_tuple asked = {};
 	__u32 bytes;
 
-	if (nk_is_mapped(tuple->source)) {
-		asked.ipv4.saddr = tuple->source[3];
-		asked.ipv4.daddr = tuple->destination[3];
-		asked.ipv4.sport = tuple->source_port;
-		asked.ipv4.dport = tuple->destination_port;
+	if (nk_is_mapped(from)) {
+		asked.ipv4.saddr = from[3];
+		asked.ipv4.daddr = to[3];
+		asked.ipv4.sport = from_port;
+		asked.ipv4.dport = to_port;
 		bytes = sizeof(asked.ipv4);
 	} else {
-		nk_copy_address(asked.ipv6.saddr, tuple->source);
-		nk_copy_address(asked.ipv6.daddr, tuple->destination);
-		asked.ipv6.sport = tuple->source_port;
-		asked.ipv6.dport = tuple->destination_port;
+		nk_copy_address(asked.ipv6.saddr, from);
+		nk_copy_address(asked.ipv6.daddr, to);
+		asked.ipv6.sport = from_port;
+		asked.ipv6.dport = to_port;
 		bytes = sizeof(asked.ipv6);
 	}
 	if (tuple->protocol == IPPROTO_TCP)
@@ -73,8 +80,8 @@ static __always_inline bool nk_comes_back(struct __sk_buff *ctx, const struct nk
 {
 	if (!nk_config.masquerade || connection->use != NK_CT_MASQUERADE || !connection->reply)
 		return true;
-	if (packet->quoted || connection->to.destination_port != packet->tuple.destination_port ||
-	    !nk_is_the_nodes(ctx, &packet->tuple, nk_begins(packet)))
+	if (packet->quoted || connection->set != NK_CT_SHARED_PORT ||
+	    !nk_is_the_nodes(ctx, &packet->tuple, false, nk_begins(packet)))
 		return true;
 	nk_take_out(&packet->tuple, connection);
 	return false;

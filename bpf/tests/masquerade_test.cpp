@@ -216,6 +216,36 @@ TEST_F(Masquerade, WhenNoPortIsLeftOrTheTableIsFullNewOnesAreRefused) {
   expect_dropped(pod_, leaving(flavour, 50000), NK_DROP_CONNECTIONS_FULL);
 }
 
+// One range would not do for all that ask one server.
+TEST_F(Masquerade, WhenTheRangeHasNoPortLeftAnyOtherOneDoes) {
+  each([&](const Flavour& flavour) {
+    const std::uint32_t uplink = kUplink;
+    nk_exit small{};
+    node_.exit_of(uplink, "192.0.2.1", "2001:db8::1");
+    ASSERT_EQ(bpf_map_lookup_elem(pod_.map("nk_exit_v1"), &uplink, &small), 0);
+    small.last_port = small.first_port;
+    put(pod_, "nk_exit_v1", uplink, small);
+    const auto first = leaving(flavour), second = leaving(flavour, 40000, second_pod(flavour));
+    expect_becomes(pod_, first, masked(flavour, first.ends));
+    expect_becomes(pod_, second, masked(flavour, second.ends, kFirstPort));
+    const auto third = leaving(flavour, 40001);
+    const auto socket = bound_socket(flavour.family, flavour.protocol, 40001);
+    const auto seen = ends_of(pod_.run(frame(third)).frame);
+    EXPECT_GE(seen.from_port, 1024);
+    EXPECT_LT(seen.from_port, kFirstPort);
+    EXPECT_NE(seen.from_port, 40001);
+    expect_becomes(pod_, third, masked(flavour, third.ends, seen.from_port));
+    expect_becomes(netdev_, flavour.answer(seen), reversed(third.ends));
+    // Such a port may become a socket's, too; one of the range is nobody's to look at.
+    const auto later = bound_socket(flavour.family, flavour.protocol, seen.from_port);
+    const auto in_range = bound_socket(flavour.family, flavour.protocol, kFirstPort);
+    auto answer = flavour.answer(seen), other = flavour.answer(masked(flavour, second.ends, kFirstPort));
+    answer.flags = other.flags = kSyn;
+    check_once(netdev_, Case{"the node's", frame(answer), kNext});
+    expect_becomes(netdev_, other, reversed(second.ends));
+  });
+}
+
 TEST_F(Masquerade, WhatIsTooLargeForTheUplinkIsRefused) {
   ASSERT_EQ(std::system("ip link set up0 mtu 1400"), 0);
   each([&](const Flavour& flavour) {
