@@ -2,7 +2,7 @@
 /*
  * Where a translated packet goes: a pod of this node, another node, or by an uplink to whoever is neither. As for
  * packets between pods, what has been found out is remembered (lib/flow.h). The way outside is the kernel's routes' to
- * say, of whose changes not all are told, and none while the agent is away: so it is asked for again each second.
+ * say, of whose changes not all are told, and none while the agent is away: so it is asked for again with each tick.
  */
 #pragma once
 
