@@ -58,7 +58,8 @@ static __always_inline const struct nk_connection *nk_express_connection(const s
 	if (!(connection->tick & NK_CT_EXPRESS) || ((nk_tick() - connection->tick) & NK_CT_TICK) >= NK_EXPRESS_TICKS)
 		return NULL;
 	if (frame->tuple.protocol == IPPROTO_TCP) {
-		if (unlikely(!(connection->seen & NK_CT_ACK)))
+		/* A reset counts until its sender goes on, which tcx notes. */
+		if (unlikely((connection->seen & (NK_CT_ACK | NK_CT_RST)) != NK_CT_ACK))
 			return NULL;
 	} else if (!connection->reply && connection->use == NK_CT_SERVICE &&
 		   !nk_backend(connection->backend, connection->set)) {
