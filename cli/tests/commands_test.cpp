@@ -46,11 +46,12 @@ TEST(Commands, Status) {
   const auto ran = run_cli({"status"}, agent.path());
   EXPECT_EQ(ran.status, 0) << ran.err;
   const auto out = squeezed(ran.out);
-  for (const char* line : {"node node-a\n", "up 2m 5s\n", "device netkit\n", "peers 1, 3 remote prefixes\n",
-                           "memory 8.0 MiB resident, 4.0 KiB maps", "missing netkit scrub\n",
-                           "problem peer b: no route to 192.0.2.2\n", "eth0 2 1500 native xdp\n", "10.244.1.0/24 2 254\n",
-                           "fd00::/64 2 unbounded\n", "nk_from_netdev tcx-ingress eth0 11 12 netkite\n",
-                           "other tcx-ingress eth0 21 22 foreign\n", "nk_drops_v1 percpu_array 14 4096\n"}) {
+  for (const char* line :
+       {"node node-a\n", "up 2m 5s\n", "device netkit\n", "peers 1, 3 remote prefixes\n",
+        "memory 8.0 MiB resident, 4.0 KiB maps", "missing netkit scrub\n", "problem peer b: no route to 192.0.2.2\n",
+        "eth0 2 1500 native xdp\n", "10.244.1.0/24 2 254\n", "fd00::/64 2 unbounded\n",
+        "nk_from_netdev tcx-ingress eth0 11 12 netkite\n", "other tcx-ingress eth0 21 22 foreign\n",
+        "nk_drops_v1 percpu_array 14 4096\n"}) {
     EXPECT_THAT(out, HasSubstr(line));
   }
 }
