@@ -36,7 +36,7 @@ Result<nk_uplink> ExpressMap::read(std::uint32_t ifindex) {
 }
 
 Result<nk_uplink> ExpressMap::add(std::uint32_t ifindex) const {
-  const auto uplink = read(ifindex);
+  auto uplink = read(ifindex);
   if (!uplink) return uplink;
   if (const auto done = map_.update(ifindex, *uplink); !done) return tl::make_unexpected(done.error());
   return uplink;

@@ -61,7 +61,8 @@ void fuzz(const Program& program, const std::set<int>& legal, int refusal) {
   std::uint64_t refused = 0;
   std::set<int> seen;
   const auto before = program.drops();
-  for (int round = 0; round < kRounds; ++round) {
+  const int rounds = random_packets(kRounds);
+  for (int round = 0; round < rounds; ++round) {
     const auto frame = frames.next();
     const auto outcome = program.run(frame);
     ASSERT_EQ(outcome.status, 0) << "round " << round;

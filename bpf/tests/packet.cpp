@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <stdexcept>
 
 namespace netkite::bpf_tests {
@@ -47,6 +48,11 @@ Bytes ethernet(std::uint16_t type, const MacBytes& destination) {
 }
 
 }  // namespace
+
+int random_packets(int usual) {
+  const char* wanted = std::getenv("NETKITE_RANDOM_PACKETS");
+  return wanted != nullptr ? std::atoi(wanted) : usual;
+}
 
 Bytes operator+(Bytes left, const Bytes& right) {
   left.insert(left.end(), right.begin(), right.end());

@@ -17,6 +17,9 @@ inline constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kIcmp6 = 58;
 inline constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kAuth = 51, kDestination = 60;
 inline constexpr std::size_t kEthBytes = 14, kIpv4Bytes = 20, kIpv6Bytes = 40;
 
+// How many packets a test makes by chance: $NETKITE_RANDOM_PACKETS, else `usual`.
+[[nodiscard]] int random_packets(int usual);
+
 [[nodiscard]] Bytes operator+(Bytes left, const Bytes& right);
 
 [[nodiscard]] Bytes address(const std::string& text);  // 4 or 16 bytes

@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <random>
 
@@ -184,10 +183,7 @@ class Packets {
   std::mt19937 engine_{20261128};
 };
 
-inline int rounds() {
-  const char* wanted = std::getenv("NETKITE_RANDOM_PACKETS");
-  return wanted != nullptr ? std::atoi(wanted) : kUsual;
-}
+inline int rounds() { return random_packets(kUsual); }
 
 inline void forget(const Program& program) {
   for (const auto* name : {"nk_ct_v1", "nk_fragment_v1"}) {
