@@ -6,6 +6,8 @@
 #   agent NODE [JQ-FILTER]       start the node's agent, with $DEVICE; again after `lab_agent_stop`: a restart
 #   services_lab                 open_lab, nodes a and b, Node objects for both in the folder $manifests, and $with_services: a filter for the
 #                                agent of a node with Services; `put FILE` puts an object (standard input) beside them
+#   put_slices NAME PORTS [POD…] a service's EndpointSlices, which say who serves; PORTS: their list (JSON)
+#   hold, release                a connection that waits (below)
 #   plugin VERB NODE POD [wrapper…]   one call of the plugin itself: answer in $answer, status returned
 #   ctl NODE word…               the command-line tool, JSON output
 #   works FROM TO [4|6]          TO answers FROM; both families when none is given
@@ -106,6 +108,28 @@ services_lab() {
 }
 # In place at once: the folder is watched.
 put() { cat > "$lab/new" && mv "$lab/new" "$manifests/$1"; }
+put_slices() {
+  local name=$1 ports=$2 family pod
+  shift 2
+  for family in $both; do
+    for pod in "$@"; do echo "$(lab_ip "$pod" "$family") ${pod%?}"; done |
+      jq -R 'split(" ") | {addresses: [.[0]], nodeName: .[1], conditions: {ready: true}}' |
+      jq -s --arg name "$name" --arg family "$family" --argjson ports "$ports" '{apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
+        metadata: {name: "\($name)-\($family)", labels: {"kubernetes.io/service-name": $name}}, addressType: "IPv\($family)",
+        endpoints: ., $ports}' | put "slice-$name-$family.json"
+  done
+}
+
+# hold JOB FROM ADDRESS PORT: a connection that says nothing until `release JOB`, which prints what has become of it then
+hold() {
+  lab_start "$1" "$2" bash -c 'trap "" PIPE
+    exec 3<> "/dev/tcp/$0/$1" && echo open
+    until [ -e "$2" ]; do sleep 0.1; done
+    printf x >&3
+    sleep 1
+    { printf x >&3; } 2> /dev/null && echo open || echo broken' "$3" "$4" "$lab/$1"
+}
+release() { touch "$lab/$1"; lab_finish "$1"; }
 
 # The usual laboratory: two nodes with agents, pods a1 and a2 on node a, b1 on node b.
 usual_lab() {

@@ -14,7 +14,6 @@
 #include "agent/app/process.hpp"
 #include "agent/app/take_over.hpp"
 #include "agent/config/loader.hpp"
-#include "agent/node/local_ports.hpp"
 #include "agent/node/masquerade.hpp"
 #include "agent/node/overlay.hpp"
 #include "agent/node/pod_device.hpp"
@@ -264,10 +263,6 @@ std::vector<std::string> Agent::open_problems() const {
   std::ranges::copy(datapath_->problems(), std::back_inserter(all));
   if (services_) std::ranges::copy(services_->problems(), std::back_inserter(all));
   if (connections_) std::ranges::copy(connections_->problems(), std::back_inserter(all));
-  if (config::masks_in_bpf(options_) && !services_) {
-    auto conflict = node::port_conflict(options_.sysctl_dir, options_.services);
-    if (!conflict.empty()) all.push_back(std::move(conflict));
-  }
   return all;
 }
 

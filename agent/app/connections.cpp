@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "agent/node/local_ports.hpp"
+
 namespace netkite::app {
 namespace {
 
@@ -20,7 +22,7 @@ constexpr int kHurriedRest = 4;
 
 Connections::Connections(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath,
                          std::chrono::milliseconds round)
-    : timer_(context), round_(round), datapath_(datapath) {
+    : timer_(context), round_(round), datapath_(datapath), options_(options.services), sysctl_dir_(options.sysctl_dir) {
   const auto ports = config::program_ports(options);
   self_.first_port = ports.first;
   self_.last_port = ports.last;
@@ -75,6 +77,8 @@ std::vector<std::string> Connections::problems() const {
   for (const auto& trouble : {self_trouble_, sweep_trouble_}) {
     if (!trouble.empty()) lines.push_back(trouble);
   }
+  if (auto conflict = node::port_conflict(sysctl_dir_, options_); !conflict.empty())
+    lines.push_back(std::move(conflict));
   return lines;
 }
 

@@ -26,7 +26,7 @@ class Connections {
   void set_own_node(const kube::Node& node);
   void stop();
 
-  // One line each: what the kernel refused.
+  // One line each: what the kernel refused, and that it may hand out the connections' ports by itself.
   [[nodiscard]] std::vector<std::string> problems() const;
 
  private:
@@ -39,6 +39,8 @@ class Connections {
   std::chrono::milliseconds round_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();  // of this round
   datapath::Datapath& datapath_;
+  config::Services options_;
+  std::string sysctl_dir_;
   datapath::Self self_;
   bool self_due_ = false, stopped_ = false;
   std::string sweep_trouble_, self_trouble_;

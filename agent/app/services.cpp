@@ -3,8 +3,6 @@
 
 #include <boost/asio/post.hpp>
 
-#include "agent/node/local_ports.hpp"
-
 namespace netkite::app {
 namespace {
 
@@ -22,7 +20,6 @@ Services::Services(boost::asio::io_context& context, const config::Options& opti
       pause_(pause),
       datapath_(datapath),
       node_name_(options.node_name),
-      sysctl_dir_(options.sysctl_dir),
       options_(options.services),
       facts_(facts_of(options)),
       registry_(facts_),
@@ -163,8 +160,6 @@ std::vector<std::string> Services::problems() const {
   for (const auto& [key, why] : unreadable_) lines.push_back("kubernetes: " + why);
   for (auto& line : registry_.problems()) lines.push_back("services: " + std::move(line));
   for (auto& line : health_checks_.problems()) lines.push_back("services: " + std::move(line));
-  if (auto conflict = node::port_conflict(sysctl_dir_, options_); !conflict.empty())
-    lines.push_back(std::move(conflict));
   return lines;
 }
 

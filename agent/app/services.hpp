@@ -54,7 +54,7 @@ class Services {
   boost::asio::steady_timer timer_;  // until what failed is tried again
   std::chrono::milliseconds pause_;
   datapath::Datapath& datapath_;
-  std::string node_name_, sysctl_dir_;
+  std::string node_name_;
   config::Services options_;
   service::Facts facts_;
   service::Registry registry_;

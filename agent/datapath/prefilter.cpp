@@ -6,9 +6,13 @@
 namespace netkite::datapath {
 namespace {
 
+bool asks_for_express(const config::Options& options) {
+  return options.services.enabled && options.services.xdp != config::ServicesXdp::off;
+}
+
 // Empty: it is wanted, or nobody has asked for it.
 std::string why_no_express(const config::Options& options) {
-  if (!options.services.enabled || options.services.xdp == config::ServicesXdp::off) return {};
+  if (!asks_for_express(options)) return {};
   if (options.prefilter.mode == config::XdpMode::generic) return "prefilter.mode is \"generic\"";
   const bool hooks = std::ranges::any_of(options.hooks, [](const config::Hook& hook) {
     return hook.attach == config::HookPoint::uplink_ingress || hook.attach == config::HookPoint::uplink_egress;
@@ -19,8 +23,7 @@ std::string why_no_express(const config::Options& options) {
 }  // namespace
 
 bool Prefilter::wants_express(const config::Options& options) {
-  return options.services.enabled && options.services.xdp != config::ServicesXdp::off &&
-         why_no_express(options).empty();
+  return asks_for_express(options) && why_no_express(options).empty();
 }
 
 Result<Prefilter> Prefilter::open(const config::Options& options, const Pins& pins, Programs& programs,

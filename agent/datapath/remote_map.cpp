@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/datapath/remote_map.hpp"
 
-#include <cstring>
-#include <map>
-
 #include "agent/datapath/abi.hpp"
+#include "agent/datapath/map_difference.hpp"
 #include "agent/datapath/map_names.hpp"
 
 namespace netkite::datapath {
@@ -30,44 +28,32 @@ nk_tunnel tunnel_of(const Remote& remote) {
 }
 
 template <typename Key, typename Value>
-using Entries = std::map<Cidr, std::pair<Key, Value>>;
-
-template <typename Key, typename Value>
-Result<void> apply(const TypedMap<Key, Value>& map, Entries<Key, Value> wanted) {
-  auto present = map.entries();
-  if (!present) return tl::make_unexpected(present.error());
-  std::vector<Key> stale;
-  for (const auto& [key, value] : *present) {
-    const auto found = wanted.find(cidr_of(key));
-    if (found == wanted.end()) {
-      stale.push_back(key);
-    } else if (std::memcmp(&found->second.second, &value, sizeof(value)) == 0) {
-      wanted.erase(found);
-    }
-  }
-  const bool room = present->size() + wanted.size() <= map.handle().info.max_entries;
+Result<void> apply(const TypedMap<Key, Value>& map, MapContent<Key, Value> wanted) {
+  auto rest = map_difference(map, std::move(wanted));
+  if (!rest) return tl::make_unexpected(rest.error());
+  const bool room = rest->present + rest->fresh.size() <= map.handle().info.max_entries;
   if (!room) {
-    if (auto done = map.erase_all(stale); !done) return done;
-    stale.clear();
+    if (auto done = map.erase_all(rest->stale); !done) return done;
+    rest->stale.clear();
   }
-  for (const auto& [prefix, entry] : wanted) {
-    if (auto done = map.update(entry.first, entry.second); !done) return wrap(done.error(), prefix.to_string());
+  for (const auto& [key, value] : rest->fresh) {
+    if (auto done = map.update(key, value); !done) return wrap(done.error(), cidr_of(key).to_string());
   }
-  return map.erase_all(stale);
+  return map.erase_all(rest->stale);
 }
 
 // Of one kind, which `value_of` turns into map values, both families.
 template <typename Value, typename ValueOf>
 Result<void> apply_all(const TypedMap<nk_prefix4, Value>& map4, const TypedMap<nk_prefix6, Value>& map6,
                        const std::vector<Remote>& remotes, bool tunnels, const ValueOf& value_of) {
-  Entries<nk_prefix4, Value> v4;
-  Entries<nk_prefix6, Value> v6;
+  MapContent<nk_prefix4, Value> v4;
+  MapContent<nk_prefix6, Value> v6;
   for (const auto& remote : remotes) {
     if (remote.tunnel.has_value() != tunnels) continue;
     if (remote.prefix.family() == Family::v4) {
-      v4.insert_or_assign(remote.prefix, std::pair(abi_prefix4(remote.prefix), value_of(remote)));
+      v4.insert_or_assign(abi_prefix4(remote.prefix), value_of(remote));
     } else {
-      v6.insert_or_assign(remote.prefix, std::pair(abi_prefix6(remote.prefix), value_of(remote)));
+      v6.insert_or_assign(abi_prefix6(remote.prefix), value_of(remote));
     }
   }
   if (auto done = apply(map4, std::move(v4)); !done) return done;

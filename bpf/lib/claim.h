@@ -4,6 +4,7 @@
 
 #include <linux/errno.h>
 #include "lib/connection.h"
+#include "lib/echo.h"
 
 #define NK_PORT_TRIES 32
 
@@ -25,6 +26,53 @@ static __always_inline long nk_claim(const struct nk_connection *forward, const 
 
 	nk_reverse(&back, &forward->to);
 	return nk_enter_connection(&back, reply);
+}
+
+/* What becomes of the answers to a packet that becomes what `forward` says. */
+static __always_inline struct nk_connection nk_reply_of(const struct nk_connection *forward,
+							const struct nk_packet *packet)
+{
+	struct nk_connection reply = *forward;
+
+	nk_reverse(&reply.to, &packet->tuple);
+	reply.reply = 1;
+	reply.seen = 0;
+	return reply;
+}
+
+/* Echo has one for both. */
+static __always_inline void nk_set_source_port(struct nk_tuple *to, __u32 port)
+{
+	to->source_port = bpf_htons(port);
+	if (nk_is_echo(to))
+		to->destination_port = to->source_port;
+}
+
+/* With a source port from `first` to `last`. `hash`: where to look for one. */
+static __noinline long nk_claim_one_of(struct nk_connection *forward, const struct nk_connection *reply, __u32 first,
+				       __u32 last, __u32 hash)
+{
+	__u32 span = last - first + 1U, step = hash >> 16 | 1;
+
+	for (__u32 i = 0; i < NK_PORT_TRIES; i++) {
+		long taken;
+
+		nk_set_source_port(&forward->to, first + (hash + i * step) % span);
+		taken = nk_claim(forward, reply);
+		if (taken != -EEXIST)
+			return taken;
+	}
+	return -EEXIST;
+}
+
+/* Both directions, by either. */
+static __noinline void nk_take_out(const struct nk_tuple *tuple, const struct nk_connection *connection)
+{
+	struct nk_tuple back;
+
+	nk_reverse(&back, &connection->to);
+	bpf_map_delete_elem(&nk_ct_v1, tuple);
+	bpf_map_delete_elem(&nk_ct_v1, &back);
 }
 
 /* `claimed`: what became of the answers' entry. Returns a drop reason, or NK_DROP_UNSPEC: both are there. */

@@ -115,30 +115,6 @@ static __always_inline bool nk_may_keep_port(struct __sk_buff *ctx, const struct
 	return !nk_is_the_nodes(ctx, to, true, true);
 }
 
-/* Echo has one for both. */
-static __always_inline void nk_set_source_port(struct nk_tuple *to, __u32 port)
-{
-	to->source_port = bpf_htons(port);
-	if (nk_is_echo(to))
-		to->destination_port = to->source_port;
-}
-
-static __noinline long nk_claim_exit_port(struct nk_connection *forward, const struct nk_connection *reply,
-					  const struct nk_exit *exit, __u32 hash)
-{
-	__u32 span = exit->last_port - exit->first_port + 1U, step = hash >> 16 | 1;
-
-	for (__u32 i = 0; i < NK_PORT_TRIES; i++) {
-		long taken;
-
-		nk_set_source_port(&forward->to, exit->first_port + (hash + i * step) % span);
-		taken = nk_claim(forward, reply);
-		if (taken != -EEXIST)
-			return taken;
-	}
-	return -EEXIST;
-}
-
 /* Below the range. It is not large, and all connections to one server share it: names are asked for often. */
 static __always_inline long nk_claim_any_port(struct __sk_buff *ctx, struct nk_connection *forward,
 					      const struct nk_connection *reply, const struct nk_exit *exit)
@@ -163,18 +139,15 @@ static __always_inline long nk_claim_any_port(struct __sk_buff *ctx, struct nk_c
 static __always_inline int nk_open_masked(struct __sk_buff *ctx, const struct nk_packet *packet,
 					  struct nk_connection *forward, const struct nk_exit *exit)
 {
-	struct nk_connection reply = *forward;
+	struct nk_connection reply = nk_reply_of(forward, packet);
 	long status = -EEXIST;
 
-	nk_reverse(&reply.to, &packet->tuple);
-	reply.reply = 1;
-	reply.seen = 0;
 	forward->set = reply.set = NK_CT_SHARED_PORT;
 	if (nk_may_keep_port(ctx, &forward->to, exit))
 		status = nk_claim(forward, &reply);
 	if (status == -EEXIST) {
 		forward->set = reply.set = 0;
-		status = nk_claim_exit_port(forward, &reply, exit, nk_hash(packet));
+		status = nk_claim_one_of(forward, &reply, exit->first_port, exit->last_port, nk_hash(packet));
 	}
 	if (status == -EEXIST) {
 		forward->set = reply.set = NK_CT_SHARED_PORT;
@@ -200,7 +173,7 @@ __noinline int nk_mask(struct __sk_buff *ctx, const struct nk_packet *packet)
 	if (!exit)
 		return NK_TO_STACK;
 	address = nk_exit_address(exit, packet->tuple.source);
-	if (!(address[0] | address[1] | address[2] | address[3]))
+	if (nk_is_none(address))
 		return NK_TO_STACK;
 	forward.to = packet->tuple;
 	nk_copy_address(forward.to.source, address);
@@ -274,9 +247,7 @@ static __noinline __u32 nk_too_large_out(struct __sk_buff *ctx, const struct nk_
 	__u32 mtu = 0;
 
 	bpf_check_mtu(ctx, uplink, &mtu, 0, 0);
-	if (!mtu || ctx->len - ETH_HLEN <= mtu)
-		return 0;
-	return ctx->gso_size && ctx->gso_size + packet->at - ETH_HLEN + packet->header <= mtu ? 0 : mtu;
+	return !mtu || nk_goes_through(ctx, packet, mtu) ? 0 : mtu;
 }
 
 static __always_inline bool nk_leaves_masked(const struct __sk_buff *ctx, const struct nk_packet *packet,

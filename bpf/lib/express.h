@@ -192,13 +192,13 @@ static __always_inline void nk_express_ports(const struct nk_express *frame, __u
 					     const struct nk_tuple *to, __u32 addresses)
 {
 	__u16 *check = (void *)transport + frame->check;
+	bool tcp = frame->tuple.protocol == IPPROTO_TCP;
 
-	if (frame->tuple.protocol == IPPROTO_TCP) {
-		*check = nk_mended(*check, nk_fold((__u64)addresses + nk_difference_of_ports(&frame->tuple, to)));
-	} else if (*check) {
+	/* A UDP checksum of 0 is none: it stays so, and none becomes it. */
+	if (tcp || *check) {
 		__u16 mended = nk_mended(*check, nk_fold((__u64)addresses + nk_difference_of_ports(&frame->tuple, to)));
 
-		*check = mended ? mended : 0xffff;
+		*check = tcp || mended ? mended : 0xffff;
 	}
 	transport[0] = to->source_port;
 	transport[1] = to->destination_port;

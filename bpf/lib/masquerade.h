@@ -62,15 +62,6 @@ static __noinline bool nk_is_the_nodes(struct __sk_buff *ctx, const struct nk_tu
 	return tuple->protocol == IPPROTO_UDP && nk_gets_datagram(ctx, &asked, bytes);
 }
 
-static __noinline void nk_take_out(const struct nk_tuple *tuple, const struct nk_connection *connection)
-{
-	struct nk_tuple back;
-
-	nk_reverse(&back, &connection->to);
-	bpf_map_delete_elem(&nk_ct_v1, tuple);
-	bpf_map_delete_elem(&nk_ct_v1, &back);
-}
-
 /*
  * What looks like a pod's answer is the node's own when it has a socket for that, which it got the port for since: the
  * pod begins anew with another one.

@@ -182,12 +182,11 @@ static __always_inline bool nk_is_express(const struct nk_way *way, __u32 hook)
 }
 
 /* Whether all that leaves will fit; segments that the device cuts later count one by one. */
-static __always_inline bool nk_goes_through(const struct __sk_buff *ctx, const struct nk_packet *packet,
-					    const struct nk_way *way)
+static __always_inline bool nk_goes_through(const struct __sk_buff *ctx, const struct nk_packet *packet, __u32 mtu)
 {
 	__u32 headers = packet->at - ETH_HLEN + packet->header;
 
-	if (likely(ctx->len - ETH_HLEN <= way->mtu))
+	if (likely(ctx->len - ETH_HLEN <= mtu))
 		return true;
-	return ctx->gso_size && ctx->gso_size + headers <= way->mtu;
+	return ctx->gso_size && ctx->gso_size + headers <= mtu;
 }

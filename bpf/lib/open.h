@@ -13,17 +13,16 @@ static __noinline bool nk_begins_anew(const struct nk_packet *packet, const stru
 {
 	struct nk_tuple back;
 
-	nk_reverse(&back, &connection->to);
 	if (packet->tuple.protocol == IPPROTO_TCP) {
 		bool ended = connection->seen & NK_CT_RST && !nk_backend(connection->backend, connection->set);
 
+		nk_reverse(&back, &connection->to);
 		if (!ended && !nk_is_over(connection, nk_connection(&back)))
 			return false;
 	} else if (nk_backend(connection->backend, connection->set)) {
 		return false;
 	}
-	bpf_map_delete_elem(&nk_ct_v1, &packet->tuple);
-	bpf_map_delete_elem(&nk_ct_v1, &back);
+	nk_take_out(&packet->tuple, connection);
 	return true;
 }
 
@@ -40,29 +39,20 @@ static __always_inline struct nk_connection *nk_continued(const struct nk_packet
 	return nk_begins_anew(packet, connection) ? NULL : connection;
 }
 
-/* The same with this node's address and a port of its own as the source. `hash`: where to look for one. */
-static __noinline long nk_claim_port(struct nk_connection *forward, const struct nk_connection *reply, __u32 hash)
+/* As nk_claim(), with this node's address and a port of its own as the source. `hash`: where to look for one. */
+static __always_inline long nk_claim_port(struct nk_connection *forward, const struct nk_connection *reply, __u32 hash)
 {
-	__u32 zero = 0, span, step = hash >> 16 | 1;
+	__u32 zero = 0;
 	const struct nk_self *self = bpf_map_lookup_elem(&nk_self_v1, &zero);
 	const __u32 *address;
 
 	if (!self)
 		return -EADDRNOTAVAIL;
 	address = nk_is_mapped(forward->to.destination) ? self->address4 : self->address6;
-	if (!(address[0] | address[1] | address[2] | address[3]))
+	if (nk_is_none(address))
 		return -EADDRNOTAVAIL;
 	nk_copy_address(forward->to.source, address);
-	span = self->last_port - self->first_port + 1U;
-	for (__u32 i = 0; i < NK_PORT_TRIES; i++) {
-		long taken;
-
-		forward->to.source_port = bpf_htons(self->first_port + (hash + i * step) % span);
-		taken = nk_claim(forward, reply);
-		if (taken != -EEXIST)
-			return taken;
-	}
-	return -EEXIST;
+	return nk_claim_one_of(forward, reply, self->first_port, self->last_port, hash);
 }
 
 /*
@@ -71,12 +61,9 @@ static __noinline long nk_claim_port(struct nk_connection *forward, const struct
  */
 static __noinline int nk_open(const struct nk_packet *packet, struct nk_connection *forward, bool translate)
 {
-	struct nk_connection reply = *forward;
+	struct nk_connection reply = nk_reply_of(forward, packet);
 	long status;
 
-	nk_reverse(&reply.to, &packet->tuple);
-	reply.reply = 1;
-	reply.seen = 0;
 	status = translate ? -EEXIST : nk_claim(forward, &reply);
 	if (status == -EEXIST)
 		status = nk_claim_port(forward, &reply, nk_hash(packet));

@@ -33,7 +33,7 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 		nk_remember_ports(packet);
 	if (unlikely(packet->hops <= 1))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
-	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way)))
+	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way->mtu)))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
 	nk_note(connection, packet, nk_is_express(way, hook));
 	eth = nk_translate4(ctx, packet, &connection->to);
@@ -58,7 +58,7 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 		nk_remember_ports(packet);
 	if (unlikely(packet->hops <= 1))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
-	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way)))
+	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way->mtu)))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
 	nk_note(connection, packet, nk_is_express(way, hook));
 	eth = nk_translate6(ctx, packet, &connection->to);

@@ -39,6 +39,12 @@ static __always_inline bool nk_is_mapped(const __u32 *address)
 	return !(address[0] | address[1]) && address[2] == bpf_htonl(0xffff);
 }
 
+/* Nobody's: the agent writes it where there is none. */
+static __always_inline bool nk_is_none(const __u32 *address)
+{
+	return !(address[0] | address[1] | address[2] | address[3]);
+}
+
 static __always_inline void nk_map4(__u32 *address, __u32 ipv4)
 {
 	address[0] = 0;

@@ -13,16 +13,6 @@ class Express : public testing::Test {
 
   ExpressNode node_;
 
-  template <typename Body>
-  static void each(const Body& body) {
-    for (const auto& family : families()) {
-      for (const auto protocol : {kTcp, kUdp}) {
-        SCOPED_TRACE(family.name + (protocol == kTcp ? " TCP" : " UDP"));
-        body(Flavour{.family = family, .protocol = protocol});
-      }
-    }
-  }
-
   // Both directions of a connection, in their middle.
   struct Connection {
     Talk ask, answer;

@@ -90,15 +90,6 @@ class Masquerade : public testing::Test {
   const Program& netdev_ = node_.netdev.program;
   const Program& pod_ = node_.pod.program;
 
-  template <typename Body>
-  static void each(const Body& body) {
-    for (const auto& family : families()) {
-      for (const auto protocol : {kTcp, kUdp}) {
-        SCOPED_TRACE(family.name + (protocol == kTcp ? " TCP" : " UDP"));
-        body(Flavour{.family = family, .protocol = protocol});
-      }
-    }
-  }
   // A pod's first packet to the outside.
   static Talk leaving(const Flavour& flavour, std::uint16_t port = 40000, const std::string& pod = {}) {
     const auto& family = flavour.family;

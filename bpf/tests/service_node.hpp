@@ -172,21 +172,22 @@ struct Flavour {
   }
 };
 
+template <typename Body>
+void each(const Body& body) {
+  for (const auto& family : families()) {
+    for (const auto protocol : {kTcp, kUdp}) {
+      SCOPED_TRACE(family.name + (protocol == kTcp ? " TCP" : " UDP"));
+      body(Flavour{.family = family, .protocol = protocol});
+    }
+  }
+}
+
 class ServicePath : public testing::Test {
  protected:
   ServiceNode node_;
   const Program& netdev_ = node_.netdev.program;
   const Program& pod_ = node_.pod.program;
 
-  template <typename Body>
-  static void each(const Body& body) {
-    for (const auto& family : families()) {
-      for (const auto protocol : {kTcp, kUdp}) {
-        SCOPED_TRACE(family.name + (protocol == kTcp ? " TCP" : " UDP"));
-        body(Flavour{.family = family, .protocol = protocol});
-      }
-    }
-  }
   // With this node as the sender; returns the ends that the backend sees.
   Ends expect_from_node(const Flavour& flavour, const Talk& talk, const std::string& backend) const {
     const auto outcome = netdev_.run(frame(talk));

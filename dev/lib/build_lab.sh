@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# Builds what the demonstration and the benchmarks run: the release preset, and the test tools with it.
+# Builds what the demonstration, the benchmarks and CI's laboratories run: the release preset, and the test tools with it.
 
 # What laboratories run (lab_open in lab.sh).
 lab_programs=(netkite-agent netkite-cni netkite nk-probe nk-cni nk-socket nk-packet nk-foreign nk-wire)
 
-# [target…]: only those, otherwise what the demonstration and the benchmarks need. Prints the build's folder. Repeated: a second.
+# [target…]: only those. Prints the build's folder. Repeated: a second.
 build_for_lab() {
   local folder=$root/build/release log=$cache/build.log
-  [ $# -gt 0 ] || set -- netkite-agent netkite-cni netkite nk-probe nk-cni nk-wire
+  [ $# -gt 0 ] || set -- "${lab_programs[@]}"
   mkdir -p "$cache"
   say "building (release)"
   {

@@ -16,23 +16,8 @@ jq -n '{apiVersion: "v1", kind: "Service", metadata: {name: "web"}, spec: {type:
   clusterIPs: ["10.96.0.10", "fd96::10"], ipFamilies: ["IPv4", "IPv6"],
   ports: [{name: "web", protocol: "TCP", port: 80, targetPort: 5000, nodePort: 30081},
     {name: "dns", protocol: "UDP", port: 53, targetPort: 5000, nodePort: 30053}]}}' | put service.json
-for family in $both; do
-  jq -n --arg family "$family" --arg address "$(lab_ip b1 "$family")" '{apiVersion: "discovery.k8s.io/v1",
-    kind: "EndpointSlice", metadata: {name: "web-\($family)", labels: {"kubernetes.io/service-name": "web"}},
-    addressType: "IPv\($family)", endpoints: [{addresses: [$address], nodeName: "b", conditions: {ready: true}}],
-    ports: [{name: "web", protocol: "TCP", port: 5000}, {name: "dns", protocol: "UDP", port: 5000}]}' | put "slice-$family.json"
-done
+put_slices web '[{"name": "web", "protocol": "TCP", "port": 5000}, {"name": "dns", "protocol": "UDP", "port": 5000}]' b1
 
-# hold NAME FAMILY: a connection that says nothing until $lab/NAME is there, and then what has become of it.
-hold() {
-  lab_start "$1" world bash -c 'trap "" PIPE
-    exec 3<> "/dev/tcp/$0/30081" && echo open
-    until [ -e "$1" ]; do sleep 0.1; done
-    printf x >&3
-    sleep 1
-    { printf x >&3; } 2> /dev/null && echo open || echo broken' "$(lab_ip a "$2")" "$lab/$1"
-}
-release() { touch "$lab/$1"; lab_finish "$1"; }
 # Of the service's connections: lines FIELD…
 translated() { ctl a nat | jq -r '.connections[] | select(.entrance_port == 30081) | "\(.protocol) \(.state) \(.client) \(.entrance) \(.backend):\(.backend_port) \(.source)"' | sort; }
 page() { lab_in a bash -c "exec 3<> /dev/tcp/127.0.0.1/9477 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3"; }
@@ -41,8 +26,8 @@ for family in $both; do until_true 5 asked $family || fail "no answer over IPv$f
 equal "nothing is left of what was flushed" "2 0" "$(ctl a conntrack flush | jq .removed) $(ctl a nat | jq '.connections | length')"
 
 note "one line a connection, two entries, counted"
-hold one 4
-hold two 6
+hold one world "$(lab_ip a 4)" 30081
+hold two world "$(lab_ip a 6)" 30081
 line() { echo "TCP established $1 $2 $3:5000 $2"; }
 expected=$({ line 192.0.2.254 "$(lab_ip a 4)" "$(lab_ip b1 4)"; line 2001:db8::254 "$(lab_ip a 6)" "$(lab_ip b1 6)"; } | sort)
 equal "translated connections" "$expected" "$(translated)"
@@ -66,7 +51,7 @@ equal "the other one" open "$(release two)"
 
 note "what others send in a client's name ends no connection"
 mac=$(ip -n "$lab_prefix-a" -j link show eth0 | jq -r '.[0].address')
-hold three 4
+hold three world "$(lab_ip a 4)" 30081
 # The ports of those that are established: the client's, and the one that it is translated to.
 seen_as() { ctl a nat | jq -r '.connections[] | select(.state == "established") | "\(.client_port) \(.source_port)"'; }
 eventually 5 '[ "$(seen_as | wc -l)" = 1 ]' || fail "expected one connection: $(ctl a nat | jq -c '.connections[]')"

@@ -148,20 +148,11 @@ for family in $both; do
 done
 
 note "an agent with nftables before, and a connection that goes on"
-hold() {
-  lab_start "$1" a1 bash -c 'trap "" PIPE
-    exec 3<> "/dev/tcp/$0/5000" && echo open
-    until [ -e "$1" ]; do sleep 0.1; done
-    printf x >&3
-    sleep 1
-    { printf x >&3; } 2> /dev/null && echo open || echo broken' "$(lab_ip world "$2")" "$lab/$1"
-}
-release() { touch "$lab/$1"; lab_finish "$1"; }
 agent_again a '.masquerade = {mode: "nftables"}'
 equal "the maps are gone" "" "$(ctl a status | jq -r '.maps[].name | select(. == "nk_ct_v1" or . == "nk_exit_v1")')"
 for family in $both; do
   equal "by nftables" "$(lab_ip a $family)/48000" "$(talk a1 tcp world $family 48000)"
-  hold "before-$family" $family
+  hold "before-$family" a1 "$(lab_ip world $family)" 5000
 done
 lab_start flow a1 bash -c 'echo; (sleep 1; for i in 1 2 3 4 5 6; do echo "$0 7000"; sleep 1; done) | nk-socket talk udp --from 48001' "${outside[4]}"
 eventually 5 'grep -q 48001 "$lab/jobs/flow.out"' || fail "no answer to a datagram"
@@ -179,7 +170,7 @@ equal "the flow of datagrams" "$(lab_ip a 4)/48001" "$(grep . "$lab/jobs/flow.ou
 equal "packets that the stack saw" "$before" "$(seen a stack)"
 
 note "and back again"
-for family in $both; do hold "back-$family" $family; done
+for family in $both; do hold "back-$family" a1 "$(lab_ip world $family)" 5000; done
 agent_again a '.masquerade = {mode: "nftables"}'
 for family in $both; do equal "with its port kept" open "$(release "back-$family")"; done
 equal "refusals" '[]' "$(ctl a drops | jq -c '[.. | objects | select(.packets? > 0) | [.reason, .packets] |

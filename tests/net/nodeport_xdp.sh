@@ -18,16 +18,10 @@ address() { lab_ip a "$1"; }
 
 # service BACKEND
 service() {
-  local family
   jq -n '{apiVersion: "v1", kind: "Service", metadata: {name: "web"}, spec: {type: "NodePort",
     clusterIPs: ["10.96.0.10", "fd96::10"], ports: [{name: "probe", protocol: "TCP", port: 81, nodePort: 30081},
       {name: "dns", protocol: "UDP", port: 53, nodePort: 30053}]}}' | put service.json
-  for family in $both; do
-    jq -n --arg family "$family" --arg address "$(lab_ip "$1" "$family")" '{apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
-      metadata: {name: "web-\($family)", labels: {"kubernetes.io/service-name": "web"}}, addressType: "IPv\($family)",
-      endpoints: [{addresses: [$address]}], ports: [{name: "probe", protocol: "TCP", port: 5000}, {name: "dns", protocol: "UDP", port: 8080}]}' |
-      put "slice-$family.json"
-  done
+  put_slices web '[{"name": "probe", "protocol": "TCP", "port": 5000}, {"name": "dns", "protocol": "UDP", "port": 8080}]' "$1"
 }
 answers() { echo "$(address "$1") 30053" | lab_in world nk-socket talk connected | sed 's/ .*//'; }
 in_force() { until_true 5 eval '[ "$(answers 4)$(answers 6)" = '"$1$1"' ]' || fail "expected answers of $1, got $(answers 4) and $(answers 6)"; }

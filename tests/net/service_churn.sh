@@ -26,17 +26,7 @@ service() {
       {name: "long", protocol: "TCP", port: 81, targetPort: 5000, nodePort: 30081}]}}' | put service.json
 }
 # slices POD…: who serves
-slices() {
-  local family pod
-  for family in $both; do
-    for pod in "$@"; do echo "$(lab_ip "$pod" "$family") ${pod%?}"; done |
-      jq -R 'split(" ") | {addresses: [.[0]], nodeName: .[1], conditions: {ready: true}}' |
-      jq -s --arg family "$family" '{apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
-        metadata: {name: "web-\($family)", labels: {"kubernetes.io/service-name": "web"}}, addressType: "IPv\($family)",
-        endpoints: ., ports: [{name: "web", protocol: "TCP", port: 8080}, {name: "dns", protocol: "UDP", port: 8080},
-          {name: "long", protocol: "TCP", port: 5000}]}' | put "slice-$family.json"
-  done
-}
+slices() { put_slices web '[{"name": "web", "protocol": "TCP", "port": 8080}, {"name": "dns", "protocol": "UDP", "port": 8080}, {"name": "long", "protocol": "TCP", "port": 5000}]' "$@"; }
 # What the agent has put in force, a line for each different set of addresses; and what it should be: in_force POD…
 held() { ctl a services | jq -r '.services[] | select(.held) | [.backends[].address] | sort | join(" ")' | sort -u; }
 in_force() {

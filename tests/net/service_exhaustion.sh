@@ -20,18 +20,7 @@ jq -n '{apiVersion: "v1", kind: "Service", metadata: {name: "web"}, spec: {type:
     {name: "udp", protocol: "UDP", port: 80, targetPort: 5000, nodePort: 30080},
     {name: "silent", protocol: "UDP", port: 90, targetPort: 5009, nodePort: 30090}]}}' | put service.json
 # slices POD…: who serves
-slices() {
-  local family pod
-  for family in $both; do
-    for pod in "$@"; do echo "$(lab_ip "$pod" "$family") ${pod%?}"; done |
-      jq -R 'split(" ") | {addresses: [.[0]], nodeName: .[1], conditions: {ready: true}}' |
-      jq -s --arg family "$family" '{apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
-        metadata: {name: "web-\($family)", labels: {"kubernetes.io/service-name": "web"}}, addressType: "IPv\($family)",
-        endpoints: ., ports: [{name: "tcp", protocol: "TCP", port: 5000}, {name: "udp", protocol: "UDP", port: 5000},
-          {name: "silent", protocol: "UDP", port: 5009}]}' |
-      put "slice-$family.json"
-  done
-}
+slices() { put_slices web '[{"name": "tcp", "protocol": "TCP", "port": 5000}, {"name": "udp", "protocol": "UDP", "port": 5000}, {"name": "silent", "protocol": "UDP", "port": 5009}]' "$@"; }
 slices b1
 
 # Clients that nobody has: their answers end in the world.

@@ -19,17 +19,7 @@ service() {
       {name: "web", protocol: "TCP", port: 80, targetPort: 8080}, {name: "dns", protocol: "UDP", port: 53, targetPort: 8080}]}}' |
     jq "${4:-.}" | put "service-$1.json"
 }
-slices() {
-  local name=$1 family pod
-  shift
-  for family in $both; do
-    for pod in "$@"; do lab_ip "$pod" "$family"; done | jq -R '{addresses: [.], conditions: {ready: true}}' |
-      jq -s --arg name "$name" --arg family "$family" '{apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
-        metadata: {name: "\($name)-\($family)", labels: {"kubernetes.io/service-name": $name}}, addressType: "IPv\($family)",
-        endpoints: ., ports: [{name: "web", protocol: "TCP", port: 8080}, {name: "dns", protocol: "UDP", port: 8080}]}' |
-      put "slice-$name-$family.json"
-  done
-}
+slices() { put_slices "$1" '[{"name": "web", "protocol": "TCP", "port": 8080}, {"name": "dns", "protocol": "UDP", "port": 8080}]' "${@:2}"; }
 # In the control group: talk NAME HOW[ 6] ADDRESS PORT [COUNT]
 in_group() { bash -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$group" "$@"; }
 talk() {

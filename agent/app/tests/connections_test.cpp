@@ -3,6 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "agent/endpoint/tests/fakes.hpp"
 
@@ -11,6 +15,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 class ConnectionsTest : public ::testing::Test {
@@ -99,6 +104,17 @@ TEST_F(ConnectionsTest, EndsWhenItIsTold) {
   context_.restart();
   context_.run();  // or it would not come back
   EXPECT_EQ(journal_.count("sweep"), 2);
+}
+
+TEST_F(ConnectionsTest, PortsThatTheKernelHandsOutAsWellAreAProblem) {
+  options_.services.first_port = 40000;
+  options_.services.last_port = 40100;
+  options_.sysctl_dir = ::testing::TempDir() + "netkite-connections-" + std::to_string(::getpid());
+  std::filesystem::create_directories(options_.sysctl_dir + "/net/ipv4");
+  std::ofstream(options_.sysctl_dir + "/net/ipv4/ip_local_port_range") << "32768\t60999\n";
+  begin();
+  EXPECT_THAT(connections_->problems(), ElementsAre(HasSubstr("services.first_port")));
+  std::filesystem::remove_all(options_.sysctl_dir);
 }
 
 }  // namespace

@@ -6,9 +6,6 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
-#include <filesystem>
-#include <fstream>
-
 #include "agent/endpoint/tests/fakes.hpp"
 
 namespace netkite::app {
@@ -164,17 +161,6 @@ TEST_F(ServicesTest, HealthChecksFollowWhatIsWritten) {
   EXPECT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&place), sizeof place), 0);
   services_->stop();
   work();
-}
-
-TEST_F(ServicesTest, PortsThatTheKernelHandsOutAsWellAreAProblem) {
-  options_.services.first_port = 40000;
-  options_.services.last_port = 40100;
-  options_.sysctl_dir = ::testing::TempDir() + "netkite-services-" + std::to_string(::getpid());
-  std::filesystem::create_directories(options_.sysctl_dir + "/net/ipv4");
-  std::ofstream(options_.sysctl_dir + "/net/ipv4/ip_local_port_range") << "32768\t60999\n";
-  const Services other(context_, options_, datapath_, [] {});
-  EXPECT_THAT(other.problems(), ElementsAre(HasSubstr("services.first_port")));
-  std::filesystem::remove_all(options_.sysctl_dir);
 }
 
 }  // namespace
