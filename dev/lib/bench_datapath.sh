@@ -12,11 +12,12 @@ datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq ne
 # instead of the server's own.
 measure_path() {
   local name=$1 client=$2 server=$3 family address
-  lab_start serve "$server" nk-probe serve --tcp 5000
+  lab_start serve "$server" nk-probe serve --tcp 5000 --udp 5000
   for family in 4 6; do
     address=${4:-$(lab_ip "$server" "$family")}
     [ "$family" = 4 ] || { name=$name-v6 address=${5:-$address}; }
     probe rtt .p50_us us --count "$bench_rtt_count"
+    probe rtt-udp .p50_us us --count "$bench_rtt_count" --protocol udp
     probe connect .p50_us us --count "$bench_connect_count"
     probe stream .gbit_s Gbit/s --bytes "$bench_stream_bytes"
   done
@@ -35,7 +36,7 @@ measure_paths() {
 probe() {
   local metric=$1 path=$2 unit=$3 result
   shift 3
-  result=$(lab_in "$client" nk-probe "$metric" "$address" "${bench_port:-5000}" "$@")
+  result=$(lab_in "$client" nk-probe "${metric%-udp}" "$address" "${bench_port:-5000}" "$@")
   jq -c --arg case "$name" --arg metric "$metric" --arg unit "$unit" "{\$case, \$metric, value: $path, \$unit}" <<< "$result"
 }
 
@@ -108,7 +109,7 @@ case_ptp_masq() { raise_peer ptp true; measure_path ptp-masq-remote a1 b; }
 case_netkit_masq() { raise_netkite netkit true; measure_path netkit-masq-remote a1 b; }
 
 # Pods as by case_netkit, and node a serves so many services, of which 10.96.0.1 and fd96::1 lead to b1; so does its node
-# port 30080. With `outside` each has an external address, too. raise_services COUNT [JQ-FILTER [outside]]
+# port 30080; that one is served by UDP as well. With `outside` each has an external address, too. raise_services COUNT [JQ-FILTER [outside]]
 raise_services() {
   local each=2
   [ -z "${3:-}" ] || each=3
@@ -120,16 +121,16 @@ raise_services() {
     (range(1; $count + 1) | {apiVersion: "v1", kind: "Service", metadata: {name: "s\(.)"}, spec: {
       clusterIPs: ["10.96.\(. / 256 | floor).\(. % 256)", "fd96::\(. / 10000 | floor):\(. % 10000)"],
       externalIPs: (if $outside == "" then [] else ["10.97.\(. / 256 | floor).\(. % 256)"] end),
-      ports: [{protocol: "TCP", port: 5000} + if . == 1 then {nodePort: 30080} else {} end]}}),
+      ports: (if . == 1 then ["TCP", "UDP" | {name: ascii_downcase, protocol: ., port: 5000, nodePort: 30080}] else [{protocol: "TCP", port: 5000}] end)}}),
     ({IPv4: $v4, IPv6: $v6} | to_entries[] | {apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
       metadata: {name: "s1-\(.key)", labels: {"kubernetes.io/service-name": "s1"}}, addressType: .key,
-      endpoints: [{addresses: [.value]}], ports: [{protocol: "TCP", port: 5000}]})' |
+      endpoints: [{addresses: [.value]}], ports: ["TCP", "UDP" | {name: ascii_downcase, protocol: ., port: 5000}]})' |
     sed 's/^/---\n/' > "$lab/manifests/all.yaml"
   lab_agent_stop a
   lab_agent a ".device = \"netkit\" | .masquerade = {enabled: false} | del(.pools, .peers) | .services = {enabled: true} |
     .kubernetes = {enabled: true, manifests: \"$lab/manifests\"} | ${2:-.}"
   until lab_in a netkite --socket "$lab/a/run/agent.sock" --output json status |
-    jq -e --argjson entries $((each * $1 + 2)) '.maps[] | select(.name == "nk_frontend_v1").entries == $entries' > /dev/null; do sleep 1; done
+    jq -e --argjson entries $((each * $1 + each + 4)) '.maps[] | select(.name == "nk_frontend_v1").entries == $entries' > /dev/null; do sleep 1; done
 }
 case_clusterip() {
   raise_netkite netkit false
@@ -200,10 +201,12 @@ raise_kube_proxy() {
   raise_client
   lab_in a nft -f - <<RULES
 table inet kube-proxy {
-  chain svc4 { meta mark set 0x4000; meta l4proto tcp dnat ip to $(lab_ip b1 4):5000; }
-  chain svc6 { meta mark set 0x4000; meta l4proto tcp dnat ip6 to [$(lab_ip b1 6)]:5000; }
-  map ports4 { type inet_proto . inet_service : verdict; elements = { tcp . 30080 : goto svc4 }; }
-  map ports6 { type inet_proto . inet_service : verdict; elements = { tcp . 30080 : goto svc6 }; }
+  chain tcp4 { meta mark set 0x4000; meta l4proto tcp dnat ip to $(lab_ip b1 4):5000; }
+  chain tcp6 { meta mark set 0x4000; meta l4proto tcp dnat ip6 to [$(lab_ip b1 6)]:5000; }
+  chain udp4 { meta mark set 0x4000; meta l4proto udp dnat ip to $(lab_ip b1 4):5000; }
+  chain udp6 { meta mark set 0x4000; meta l4proto udp dnat ip6 to [$(lab_ip b1 6)]:5000; }
+  map ports4 { type inet_proto . inet_service : verdict; elements = { tcp . 30080 : goto tcp4, udp . 30080 : goto udp4 }; }
+  map ports6 { type inet_proto . inet_service : verdict; elements = { tcp . 30080 : goto tcp6, udp . 30080 : goto udp6 }; }
   map firewall { type inet_proto . inet_service : verdict; }
   map no-endpoints { type inet_proto . inet_service : verdict; }
   chain firewall-check { meta l4proto . th dport vmap @firewall; }

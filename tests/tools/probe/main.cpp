@@ -25,7 +25,7 @@ struct Verb {
 
 const std::array<Verb, 10> kVerbs{{
     {"serve", serve, {"--tcp", "--udp", "--bind"}},
-    {"rtt", rtt, {"--count", "--timeout"}},
+    {"rtt", rtt, {"--count", "--timeout", "--protocol"}},
     {"connect", connect_close, {"--count", "--timeout"}},
     {"beat", beat, {"--rate", "--seconds", "--timeout"}},
     {"stream", stream, {"--bytes", "--seconds", "--timeout", "--pace"}},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// TCP clients of `nk-probe serve`.
+// Clients of `nk-probe serve`.
 #include <unistd.h>
 
 #include <array>
@@ -47,9 +47,12 @@ void measure(unsigned long count, const Step& step) {
 
 }  // namespace
 
-// rtt ADDRESS PORT --count N: one byte there and back on one connection.
+// rtt ADDRESS PORT --count N [--protocol udp]: one byte there and back, on one connection.
 void rtt(const Arguments& args) {
-  const UniqueFd fd = open_connection(args, Request::echo);
+  const std::string protocol = args.find("--protocol").value_or("tcp");
+  if (protocol != "tcp" && protocol != "udp") tools::die("--protocol is tcp or udp, not " + protocol, 2);
+  const UniqueFd fd = protocol == "udp" ? connected_socket(SOCK_DGRAM, target(args), args.number("--timeout", kTimeout))
+                                        : open_connection(args, Request::echo);
   measure(args.number("--count"), [&] {
     char byte = 'x';
     if (write(fd.get(), &byte, 1) != 1) die_errno("write");
