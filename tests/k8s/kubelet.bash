@@ -170,6 +170,7 @@ node_up() {
 }
 
 two_nodes() {
+  local node
   command -v containerd ctr runc busybox > /dev/null || skip "no containerd, ctr, runc or busybox: dev/setup lab installs them"
   open_lab
   at_close=close_kubelets
@@ -180,6 +181,10 @@ two_nodes() {
   node_up a "${1:-.}"
   node_up b "${1:-.}"
   eventually 60 '[ "$(ready_nodes)" = 2 ]' || fail "the nodes are not Ready: $(kubectl get nodes) $(tail -5 "$lab/a/kubelet.log")"
+  # Ready for the kubelet is one thing, to have an address range and to know the other node another.
+  for node in a b; do
+    eventually 60 'node_ready "$node" && [ "$(ctl "$node" status | jq .peers)" = 1 ]' || fail "node $node: $(ctl "$node" status)"
+  done
 }
 
 bare_node() {
