@@ -5,7 +5,7 @@
 #include <array>
 #include <ctime>
 
-#include "agent/kube/patch.hpp"
+#include "agent/kube/exchange.hpp"
 #include "common/base/await.hpp"
 
 namespace netkite::app {
@@ -94,9 +94,9 @@ asio::awaitable<Result<void>> Announcer::tell(std::vector<kube::Request> request
     if (!connection_ || !connection_->usable()) {
       if (auto connected = co_await connect(); !connected) co_return connected;
     }
-    auto done = co_await kube::patch(*connection_, std::move(request));
+    const auto done = co_await kube::exchange(*connection_, std::move(request));
     // One may be allowed where the other is not.
-    if (!done && outcome) outcome = std::move(done);
+    if (!done && outcome) outcome = tl::make_unexpected(done.error());
     if (stopped_) break;
   }
   connection_.reset();

@@ -11,10 +11,11 @@
 namespace netkite::app {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Action>, 5> kActions = {{
+constexpr std::array<std::pair<std::string_view, Action>, 6> kActions = {{
     {"--check-config", Action::check_config},
     {"--dump-config", Action::check_config},
     {"--cleanup", Action::cleanup},
+    {"--withdraw", Action::withdraw},
     {"--version", Action::version},
     {"--help", Action::help},
 }};

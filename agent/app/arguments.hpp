@@ -9,7 +9,7 @@
 
 namespace netkite::app {
 
-enum class Action : std::uint8_t { run, check_config, cleanup, version, help };
+enum class Action : std::uint8_t { run, check_config, cleanup, withdraw, version, help };
 
 struct Arguments {
   Action action = Action::run;
@@ -17,13 +17,16 @@ struct Arguments {
 };
 
 inline constexpr std::string_view kUsage =
-    "Usage: netkite-agent [--config FILE] [--check-config | --dump-config | --cleanup | --version | --help]\n"
+    "Usage: netkite-agent [--config FILE] [--check-config | --dump-config | --cleanup | --withdraw |\n"
+    "                     --version | --help]\n"
     "Runs in the foreground and logs to standard error.\n"
     "  --config FILE    the configuration; default: /etc/netkite/agent.json\n"
     "  --check-config   check the configuration, print all of its values, defaults included, and exit\n"
     "  --dump-config    the same\n"
     "  --cleanup        for uninstalling, with the agent stopped: take away programs, maps, routes and the nftables\n"
     "                   table; pods that still run lose their network\n"
+    "  --withdraw       for uninstalling from a cluster: wait until every node has cleaned up, then delete what\n"
+    "                   install.yaml made\n"
     "Signals: SIGHUP reads peers, masquerade, prefilter.deny and log_level from the file again; SIGTERM and SIGINT "
     "end\n"
     "the agent, the pods' traffic goes on.\n";

@@ -10,6 +10,7 @@
 #include "agent/app/arguments.hpp"
 #include "agent/app/cleanup.hpp"
 #include "agent/app/process.hpp"
+#include "agent/app/withdrawal.hpp"
 #include "agent/config/loader.hpp"
 
 namespace netkite::app {
@@ -33,6 +34,10 @@ int run_with(const config::Options& options, const Arguments& arguments) {
   if (arguments.action == Action::cleanup) {
     const auto cleaned = clean_up(options);
     return cleaned ? 0 : complain(cleaned.error(), kFailed);
+  }
+  if (arguments.action == Action::withdraw) {
+    withdraw(options);
+    return 0;
   }
   const auto ran = Agent(options, arguments.config_file).run();
   return ran ? 0 : complain(ran.error(), kFailed);

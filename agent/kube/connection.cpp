@@ -152,7 +152,7 @@ asio::awaitable<Result<unsigned>> Connection::ask(Request request, Taker taker) 
 template <typename Stream>
 asio::awaitable<Result<unsigned>> Connection::exchange(Stream& stream, Request wanted, Taker taker) {
   auto& socket = beast::get_lowest_layer(stream);
-  const auto verb = wanted.patch.empty() ? http::verb::get : http::verb::patch;
+  const auto verb = wanted.remove ? http::verb::delete_ : wanted.patch.empty() ? http::verb::get : http::verb::patch;
   http::request<http::string_body> request(verb, access_.base + wanted.target, 11, std::move(wanted.body));
   if (!wanted.patch.empty()) request.set(http::field::content_type, wanted.patch);
   request.set(http::field::host, authority());

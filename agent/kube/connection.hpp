@@ -30,9 +30,10 @@ struct Deadlines {
 };
 
 struct Request {
-  std::string target;  // begins with '/'
-  std::string patch;   // the media type of a patch; empty: a GET
-  std::string body;    // the patch
+  std::string target;   // begins with '/'
+  std::string patch;    // the media type of a patch
+  std::string body;     // the patch
+  bool remove = false;  // a DELETE; a GET is what is neither
 };
 
 class Connection {

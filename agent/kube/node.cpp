@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "agent/kube/patch.hpp"
+#include "agent/kube/exchange.hpp"
 #include "agent/kube/reading.hpp"
 
 namespace netkite::kube {

@@ -183,7 +183,7 @@ asio::awaitable<Result<void>> Reflector::watch(bool initial) {
 asio::awaitable<Result<void>> Reflector::fetch(std::string query, Reading& reading) {
   // Not in place: GCC 12 destroys such a temporary twice in a coroutine.
   if (!resource_.selector.empty()) query += "&" + resource_.selector;
-  Request request{.target = path_ + "?" + std::move(query), .patch = {}, .body = {}};
+  Request request{.target = path_ + "?" + std::move(query), .patch = {}, .body = {}, .remove = false};
   const auto status = co_await connection_->ask(
       std::move(request), [&reading](unsigned code, std::string_view piece) { return reading.take(code, piece); });
   if (!status) co_return wrap(status.error(), path_);

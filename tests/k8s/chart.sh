@@ -9,9 +9,12 @@
 bare_cluster
 for node in a b; do node_world "$node" | sort > "$lab/before-$node"; done
 chart() {
+  apply_chart "$@"
+  rolled_out || fail "the DaemonSet does not get ready: $(why_not)"
+}
+apply_chart() {
   "$root/dev/manifests" --print "config.kubernetes.server=https://$(lab_ip control 4):6443" config.routing=overlay \
     config.http_port=9999 "$@" | kubectl apply -f - || fail "the chart is refused"
-  rolled_out || fail "the DaemonSet does not get ready: $(why_not)"
 }
 
 chart
@@ -41,9 +44,10 @@ equal "the root of the hierarchy, seen from the agent" "/host${group%/*}" "$(in_
   "$(in_system get pods -l app.kubernetes.io/name=netkite -o name)" -c agent -- /bin/sh -c 'while read -r line; do
     case $line in *" - cgroup2 "*) set -- $line; [ -e "$5/cgroup.type" ] || echo "$5" ;; esac; done < /proc/self/mountinfo')"
 
-note "taken off the nodes"
+note "taken off the nodes, and out of the cluster"
 delete_echo
-chart uninstall=true
+apply_chart uninstall=true
+withdrawn
 for node in a b; do
   eventually 10 'cmp -s "$lab/before-$node" <(node_world "$node" | sort)' || true
   diff "$lab/before-$node" <(node_world "$node" | sort) || fail "something is left on node $node (above: < before, > now)"

@@ -8,7 +8,8 @@
 #   manifest                  install.yaml, with the way to the API server: nothing here serves the cluster's own address
 #   install_netkite           by one kubectl command, and until every node has it and is Ready
 #   delete_echo               the Deployment of echo_deployment, and until its pods are gone
-#   uninstall_netkite         by the commands at the head of uninstall.yaml
+#   uninstall_netkite         by one kubectl command, and until nothing is left of it
+#   withdrawn                 nothing of Netkite is left in the cluster
 #   node_world NODE           what is on a node, its files, pins and devices, as text
 #   netkite_on NODE word…     the command-line tool, JSON output
 
@@ -58,11 +59,15 @@ delete_echo() {
   kubectl delete deployment echo > /dev/null
   eventually 90 '[ "$(pods_of app=echo | jq ".items | length")" = 0 ]' || fail "pods are left: $(kubectl get pods)"
 }
+netkite_objects() {
+  kubectl get pod,daemonset,configmap,serviceaccount,clusterrole,clusterrolebinding -A -l app.kubernetes.io/name=netkite -o name
+}
+withdrawn() {
+  eventually 240 '[ -z "$(netkite_objects)" ]' || fail "left in the cluster: $(netkite_objects); $(why_not)"
+}
 uninstall_netkite() {
   kubectl replace -f "$root/deploy/kubernetes/uninstall.yaml" || fail "uninstall.yaml is refused"
-  rolled_out || fail "the clean-up does not end: $(why_not)"
-  kubectl delete -f "$root/deploy/kubernetes/install.yaml" || fail "install.yaml cannot be deleted"
-  eventually 120 '[ -z "$(in_system get pods -l app.kubernetes.io/name=netkite -o name)" ]' || fail "pods are left: $(why_not)"
+  withdrawn
 }
 
 netkite_on() { on "$1" "$lab/bin/netkite" --output json "${@:2}"; }

@@ -43,4 +43,4 @@ for node in a b; do
   eventually 10 'cmp -s "$lab/before-$node" <(node_world "$node" | sort)' || true
   diff "$lab/before-$node" <(node_world "$node" | sort) || fail "something is left on node $node (above: < before, > now)"
 done
-equal "objects" "" "$(kubectl get daemonset,configmap,serviceaccount,clusterrole,clusterrolebinding -A -l app.kubernetes.io/name=netkite -o name)"
+equal "objects" "" "$(netkite_objects)"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/kube/patch.hpp"
+#include "agent/kube/exchange.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,14 +16,16 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-Result<void> patch_at(Server& server, boost::asio::io_context& context, const Request& request) {
+Result<Json> exchange_with(Server& server, boost::asio::io_context& context, const Request& request,
+                           const Fields& wanted = {}) {
   Access access;
   EXPECT_TRUE(set_server(access, server.url()));
   auto connection = Connection::make(context.get_executor(), access).value();
-  Result<void> outcome = fail(Code::io, "it did not end");
+  Result<Json> outcome = fail(Code::io, "it did not end");
   const auto run = [&]() -> boost::asio::awaitable<void> {
-    outcome = co_await connection->open();
-    if (outcome) outcome = co_await patch(*connection, request);
+    if (const auto opened = co_await connection->open(); opened) {
+      outcome = co_await exchange(*connection, request, wanted);
+    }
     connection->close();
     server.stop();
   };
@@ -32,24 +34,43 @@ Result<void> patch_at(Server& server, boost::asio::io_context& context, const Re
   return outcome;
 }
 
-TEST(Patch, IsSentWithItsTypeAndItsLength) {
+TEST(Exchange, APatchIsSentWithItsTypeAndItsLength) {
   boost::asio::io_context context;
   Server server(context, [](const std::string&) { return whole(200, R"({"kind":"Node","spec":{}})"); });
-  const auto done = patch_at(server, context, {.target = "/api/v1/nodes/a", .patch = kJsonPatch, .body = "[1]"});
+  const auto done = exchange_with(server, context, {.target = "/api/v1/nodes/a", .patch = kJsonPatch, .body = "[1]"});
   EXPECT_TRUE(done) << done.error().message;
   EXPECT_THAT(server.last_head, HasSubstr("PATCH /api/v1/nodes/a HTTP/1.1"));
   EXPECT_THAT(server.last_head, HasSubstr("Content-Type: application/json-patch+json"));
   EXPECT_THAT(server.last_head, HasSubstr("Content-Length: 3"));
 }
 
-TEST(Patch, ARefusalIsToldInTheServersWords) {
+TEST(Exchange, ARefusalIsToldInTheServersWords) {
   boost::asio::io_context context;
   Server server(context, [](const std::string&) {
     return whole(403, R"({"kind":"Status","code":403,"message":"nodes is forbidden"})");
   });
-  const auto done = patch_at(server, context, {.target = "/api/v1/nodes/a", .patch = kJsonPatch, .body = "[]"});
+  const auto done = exchange_with(server, context, {.target = "/api/v1/nodes/a", .patch = kJsonPatch, .body = "[]"});
   ASSERT_FALSE(done);
   EXPECT_THAT(done.error().message, HasSubstr("/api/v1/nodes/a: the API server says 403: nodes is forbidden"));
+}
+
+TEST(Exchange, GivesTheWantedFields) {
+  boost::asio::io_context context;
+  Server server(context,
+                [](const std::string&) { return whole(200, R"({"kind":"X","metadata":{"uid":"1","name":"x"}})"); });
+  const auto object = exchange_with(server, context, {.target = "/x", .patch = {}, .body = {}}, {"metadata.uid"});
+  ASSERT_TRUE(object) << object.error().message;
+  EXPECT_EQ(*object, Json::parse(R"({"metadata":{"uid":"1"}})"));
+  EXPECT_THAT(server.last_head, HasSubstr("GET /x HTTP/1.1"));
+}
+
+TEST(Exchange, WhatIsNotThereIsToldApart) {
+  boost::asio::io_context context;
+  Server server(context, [](const std::string&) { return whole(404, R"({"message":"x not found"})"); });
+  const auto object = exchange_with(server, context, {.target = "/x", .patch = {}, .body = {}, .remove = true});
+  ASSERT_FALSE(object);
+  EXPECT_EQ(object.error().code, Code::not_found);
+  EXPECT_THAT(server.last_head, HasSubstr("DELETE /x HTTP/1.1"));
 }
 
 TEST(Marks, AreReadFromWhateverThereIs) {
