@@ -35,8 +35,9 @@ struct Endpoint {
   netlink::NetnsId netns;
   std::string netns_path;
   std::string pod_namespace, pod_name, pod_uid;
-  bool stack_path = false;  // plugins behind ours work on its packets in the node's stack
-  Labels labels;            // as the cluster has them now, filled in for lists; the ledger does not keep them
+  bool stack_path = false;      // plugins behind ours work on its packets in the node's stack
+  wire::Bandwidth bandwidth{};  // what we limit it to
+  Labels labels;                // as the cluster has them now, filled in for lists; the ledger does not keep them
 };
 
 [[nodiscard]] std::string_view to_string(State state);

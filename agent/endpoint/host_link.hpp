@@ -26,8 +26,12 @@ class HostLink {
 
   // Brings the host's end up (the kernel takes no routes on a device that is down), turns router advertisements off on
   // it, and adds neighbours (L2) and one route for each address. Only after the programs are attached. Idempotent.
+  // What the pod gets is limited by a queue on it, if it is to be.
   [[nodiscard]] virtual Result<void> configure(const Endpoint& endpoint) = 0;
-  // not_found with one line when packets to an address of the pod would not go to its device.
+  // Takes that queue away.
+  [[nodiscard]] virtual Result<void> lift_limit(const Endpoint& endpoint) = 0;
+  // not_found with one line when packets to an address of the pod would not go to its device,
+  // or not through its queue.
   [[nodiscard]] virtual Result<void> verify(const Endpoint& endpoint) = 0;
   // Deletes the pair, and with it routes, neighbours and settings. Gone already: success.
   [[nodiscard]] virtual Result<void> remove(const std::string& name) = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/endpoint/limits.hpp"
 #include "common/base/rollback.hpp"
 #include "common/netlink/netns.hpp"
 
@@ -55,7 +56,8 @@ Manager::~Manager() = default;
 // `auto` is free to give a pod the device that all of its wishes can be had with.
 wire::DeviceMode Manager::device_for(const wire::PrepareRequest& request) const {
   if (request.device) return *request.device;
-  return request.bandwidth && options_.device == config::Device::automatic ? wire::DeviceMode::veth : devices_.usual;
+  const bool left_to_others = request.bandwidth && !options_.bandwidth.enabled;
+  return left_to_others && options_.device == config::Device::automatic ? wire::DeviceMode::veth : devices_.usual;
 }
 
 Result<void> Manager::admit(const wire::PrepareRequest& request) const {
@@ -136,6 +138,7 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
 
   Rollback undo;
   undo.add([this, addresses = *addresses] { free_addresses(addresses); });
+  const bool limits = options_.bandwidth.enabled && request.limits;
   Endpoint endpoint{
       .attachment = request.attachment,
       .state = State::preparing,
@@ -150,7 +153,9 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
       .pod_namespace = request.pod_namespace,
       .pod_name = request.pod_name,
       .pod_uid = request.pod_uid,
-      .stack_path = request.stack_path,
+      // Limits of ours need no stack, for which alone the plugin asks with them, too.
+      .stack_path = limits ? request.port_mappings : request.stack_path,
+      .bandwidth = limits ? effective(*request.limits) : wire::Bandwidth(),
       .labels = {},
   };
   if (endpoint.device != wire::DeviceMode::netkit) {

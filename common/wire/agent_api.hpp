@@ -45,6 +45,15 @@ struct Attachment {
 // The host end's name, at most 15 bytes, derived from the attachment alone, so that DEL works with the agent away.
 [[nodiscard]] std::string host_ifname(const Attachment& attachment);
 
+// The `bandwidth` capability: bits per second, and bits that idle time may be made up for with. 0: no limit.
+struct Bandwidth {
+  std::uint64_t ingress_rate = 0, ingress_burst = 0;  // what the pod gets
+  std::uint64_t egress_rate = 0, egress_burst = 0;    // what it sends
+  bool operator==(const Bandwidth&) const = default;
+};
+inline constexpr std::uint64_t kLeastRate = 1000, kMostRate = 1'000'000'000'000'000;  // as Kubernetes has them
+inline constexpr std::uint64_t kMostBurst = (1ULL << 32) * 8 - 1;                     // 4 GiB
+
 // op "prepare", with the namespace's descriptor.
 struct PrepareRequest {
   Attachment attachment{};
@@ -53,7 +62,9 @@ struct PrepareRequest {
   std::optional<Mac> requested_mac{};                  // refused (invalid) when the device mode is netkit (L3)
   std::string pod_namespace{}, pod_name{}, pod_uid{};  // CNI_ARGS K8S_POD_*, may be empty
   bool stack_path = false;             // plugins behind us work on the pod's packets in the node's stack: no short cuts
+  bool port_mappings = false;          // one of them translates: with limits of ours alone no stack is needed
   bool bandwidth = false;              // one of them limits rates: the field's plugin for that knows veth devices only
+  std::optional<Bandwidth> limits{};   // the same in numbers, for a node that keeps them itself
   std::optional<DeviceMode> device{};  // the pod's own wish; empty: as the node is configured
 };
 
@@ -110,6 +121,7 @@ struct CniStatusReply {
 
 // JSON forms. `from_json` checks types, lengths and values and names the offending field.
 [[nodiscard]] nlohmann::json to_json(const Attachment& value);
+[[nodiscard]] nlohmann::json to_json(const Bandwidth& value);
 [[nodiscard]] nlohmann::json to_json(const PrepareRequest& value);
 [[nodiscard]] nlohmann::json to_json(const PrepareReply& value);
 [[nodiscard]] nlohmann::json to_json(const CommitRequest& value);
@@ -123,6 +135,8 @@ template <typename T>
 [[nodiscard]] Result<T> from_json(const nlohmann::json& message);
 template <>
 Result<Attachment> from_json(const nlohmann::json& message);
+template <>
+Result<Bandwidth> from_json(const nlohmann::json& message);
 template <>
 Result<PrepareRequest> from_json(const nlohmann::json& message);
 template <>
