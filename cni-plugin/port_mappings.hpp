@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// runtimeConfig.portMappings, as CONVENTIONS.md of the CNI project has it: [{hostPort, containerPort, protocol, hostIP}].
+// runtimeConfig.portMappings, as CONVENTIONS.md of the CNI project has it: [{hostPort, containerPort, protocol,
+// hostIP}].
 #pragma once
 
 #include <nlohmann/json.hpp>

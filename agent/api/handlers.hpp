@@ -9,7 +9,8 @@
 //                  xdp is "native", "generic" or "off"; `missing` are kernel features that the node does without;
 //                  `programs` has those on uplinks and the foreign ones, as many as fit.
 // "endpoints"      {endpoints: [{id, network, container_id, ifname, state, device, host_ifname, host_ifindex,
-//                   pod_ifindex, addresses: [...], host_ports: ["192.0.2.1:8080:80/tcp", ...], pod_mac, host_mac, netns, pod_namespace, pod_name, pod_uid}],
+//                   pod_ifindex, addresses: [...], host_ports: ["192.0.2.1:8080:80/tcp", ...], pod_mac, host_mac,
+//                   netns, pod_namespace, pod_name, pod_uid}],
 //                   ...page}
 // "programs"       {programs: [{name, hook, device, mode, ifindex, prog_id, link_id, ours}], ...page}
 // "maps"           {maps: [as above], ...page}

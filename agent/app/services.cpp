@@ -77,8 +77,8 @@ void Services::recall_own_node(const kube::Node& node) {
 }
 
 void Services::take_host_ports(const endpoint::Endpoint& endpoint) {
-  const auto pod = endpoint.pod_name.empty() ? endpoint.attachment.container_id
-                                             : endpoint.pod_namespace + "/" + endpoint.pod_name;
+  const auto pod =
+      endpoint.pod_name.empty() ? endpoint.attachment.container_id : endpoint.pod_namespace + "/" + endpoint.pod_name;
   for (std::size_t i = 0; i < endpoint.host_ports.size(); ++i) {
     const auto key = endpoint.host_ifname + "/" + std::to_string(i);
     const auto& mapping = endpoint.host_ports[i];
@@ -136,17 +136,15 @@ void Services::work() {
     attached_ = attached.has_value();
     attach_trouble_ = attached ? std::string() : "services: " + attached.error().message;
   }
-  if (all_known() || options_.host_ports) {
-    const auto start = std::chrono::steady_clock::now();
-    const auto written = write();
-    if (!written) writes_.failed();
-    if (written && *written) writes_.took(std::chrono::steady_clock::now() - start);
-    if (written && all_known()) {
-      health_checks_.follow(registry_.health_checks());
-      if (std::exchange(waits_, false)) ready_();
-    }
-    write_trouble_ = written ? std::string() : "services: " + written.error().message;
+  const auto start = std::chrono::steady_clock::now();
+  const auto written = write();
+  if (!written) writes_.failed();
+  if (written && *written) writes_.took(std::chrono::steady_clock::now() - start);
+  if (written && all_known()) {
+    health_checks_.follow(registry_.health_checks());
+    if (std::exchange(waits_, false)) ready_();
   }
+  write_trouble_ = written ? std::string() : "services: " + written.error().message;
   if (attach_trouble_.empty() && write_trouble_.empty() && health_checks_.problems().empty()) return;
   timer_.expires_after(pause_);
   timer_.async_wait([this](const boost::system::error_code& cancelled) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Services from the cluster's objects into the programs' maps.
+// Services from the cluster's objects, and pods' ports of the node, into the programs' maps.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -39,7 +39,7 @@ class Services {
 
   // Nothing is in force, not even what a former run has left: without kube-proxy a pod would find no service.
   [[nodiscard]] bool waits() const { return waits_; }
-  // One line each: objects that make no sense, what the kernel refused, frontends that two services want, entrances
+  // One line each: objects that make no sense, what the kernel refused, frontends that two want, entrances
   // that there cannot be, ports that somebody else has.
   [[nodiscard]] std::vector<std::string> problems() const;
   [[nodiscard]] const service::Registry& registry() const { return registry_; }

@@ -28,7 +28,8 @@ Result<void> Manager::check_ports(const wire::PrepareRequest& request, const std
     const auto& [host_ip, host_port, container_port, protocol] = mappings[i];
     const auto where = "portMappings[" + std::to_string(i) + "]";
     if (protocol == wire::Transport::sctp) {
-      return fail(Code::invalid, where + ".protocol sctp: services.host_ports serves tcp and udp only; for others turn " +
+      return fail(Code::invalid, where +
+                                     ".protocol sctp: services.host_ports serves tcp and udp only; for others turn " +
                                      "it off and put the plugin portmap into the chain");
     }
     if (!host_ip) continue;
@@ -38,7 +39,8 @@ Result<void> Manager::check_ports(const wire::PrepareRequest& request, const std
     }
     if (host_ip->is_unspecified()) continue;
     if (!config::is_node_address(*host_ip)) {
-      return fail(Code::invalid, field + ": loopback, link-local and multicast addresses are not served; leave it out " +
+      return fail(Code::invalid, field +
+                                     ": loopback, link-local and multicast addresses are not served; leave it out " +
                                      "or name an address of the node that others reach it at");
     }
     const auto owns = host_->owns(*host_ip);

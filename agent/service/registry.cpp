@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <set>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -160,8 +159,8 @@ Changes Registry::flush_host_ports() {
   for (auto* entry : due) refresh(*entry, changes);
   std::erase_if(touched, [this](const Frontend& frontend) {
     const auto& [claims, written, written_entrance] = frontends_[frontend];
-    return leftovers_ && ((written && leftovers_->has(written->set)) ||
-                          (written_entrance && leftovers_->has(written_entrance->set)));
+    return leftovers_ &&
+           ((written && leftovers_->has(written->set)) || (written_entrance && leftovers_->has(written_entrance->set)));
   });
   settle(std::move(touched), changes);
   clean(due);
@@ -347,66 +346,9 @@ void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Chang
   changes.entrances.emplace_back(frontend, entry);
 }
 
-void Registry::list(const std::function<void(const Listing&)>& take) const {
-  for (const auto& entry : records_) {
-    const auto& [key, record] = entry;
-    if ((!record.service && !record.host_port) || record.frontends.empty()) continue;
-    Listing listing{.key = record.host_port ? record.host_port->pod : key, .frontends = {}};
-    for (const auto& each : record.frontends) {
-      const bool held = holds(entry, each.frontend);
-      listing.frontends.push_back(
-          {.frontend = each.frontend,
-           .kind = each.kind,
-           .held = held,
-           .access = held && each.entrance ? std::optional(each.entrance->set.scope) : std::nullopt,
-           .backends = targets_of(record, each.set)});
-    }
-    take(listing);
-  }
-}
-
-std::string Registry::name_of(const Entry& entry) {
-  const auto& [key, record] = entry;
-  return record.host_port ? "pod " + record.host_port->pod : "service " + key;
-}
-
 std::vector<Target> Registry::targets_of(const Record& record, const SetKey& set) const {
   if (record.host_port) return service::targets_of(*record.host_port, set);
   return service::targets_of(*record.service, record.slices, set, facts_.zone);
-}
-
-std::map<std::uint16_t, HealthCheck> Registry::health_checks() const {
-  std::map<std::uint16_t, HealthCheck> checks;
-  for (const auto& [key, record] : checked_) {
-    const auto& service = *record->service;
-    checks.try_emplace(
-        service.health_check_port,
-        HealthCheck{.space = service.space, .name = service.name, .endpoints = local_endpoints(record->slices)});
-  }
-  return checks;
-}
-
-std::vector<std::string> Registry::problems() const {
-  std::vector<std::string> lines;
-  for (const auto& [frontend, holding] : frontends_) {
-    const auto* holder = holding.claims.size() > 1 ? holder_of(holding) : nullptr;
-    for (const auto& claim : holding.claims) {
-      if (holder == nullptr || &claim == holder) continue;
-      lines.push_back(name_of(*claim.owner) + ": " + to_string(frontend) + " is held by " + name_of(*holder->owner));
-    }
-  }
-  for (const auto& [key, record] : records_) {
-    std::set<std::string> own;
-    for (const auto& each : record.frontends) {
-      if (each.is_own)
-        own.insert(std::to_string(each.set.port) + "/" + std::string(kube::to_string(each.set.protocol)));
-    }
-    for (const auto& port : own) {
-      lines.push_back("service " + key + ": port " + port + " is left to kube-proxy where it is asked for from " +
-                      "outside: this node itself is among the endpoints");
-    }
-  }
-  return lines;
 }
 
 }  // namespace netkite::service

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All services and their endpoints, the ports that pods have of the node, and the difference between what the kernel has of them and what it should have.
-// Not thread-safe. Pure: no system calls, no clock.
+// All services and their endpoints, the ports that pods have of the node, and the difference between what the kernel
+// has of them and what it should have. Not thread-safe. Pure: no system calls, no clock.
 #pragma once
 
 #include <cstdint>

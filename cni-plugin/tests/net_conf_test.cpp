@@ -95,8 +95,8 @@ TEST(NetConf, PortMappings) {
     {"hostPort": 2, "containerPort": 2, "protocol": "", "hostIP": "0.0.0.0"}])")}};
   std::vector<std::string> texts;
   for (const auto& each : read(conf)->wishes.port_mappings) texts.push_back(to_string(each));
-  EXPECT_THAT(texts, ::testing::ElementsAre("8080:80/tcp", "53:5353/udp", "[2001:db8::1]:1:65535/sctp",
-                                            "0.0.0.0:2:2/tcp"));
+  EXPECT_THAT(texts,
+              ::testing::ElementsAre("8080:80/tcp", "53:5353/udp", "[2001:db8::1]:1:65535/sctp", "0.0.0.0:2:2/tcp"));
 }
 
 TEST(NetConf, APortMappingThatMakesNoSenseIsRefusedByItsField) {

@@ -13,19 +13,38 @@ TEST(PortMapping, TextAndBack) {
     ASSERT_TRUE(mapping) << text;
     EXPECT_EQ(to_string(*mapping), text);
   }
-  const PortMapping expected{.host_ip = Ip::parse("2001:db8::1").value(),
-                             .host_port = 8080,
-                             .container_port = 80,
-                             .protocol = Transport::udp};
+  const PortMapping expected{
+      .host_ip = Ip::parse("2001:db8::1").value(), .host_port = 8080, .container_port = 80, .protocol = Transport::udp};
   EXPECT_EQ(parse_port_mapping("[2001:db8::1]:8080:80/udp"), expected);
 }
 
 TEST(PortMapping, OtherTextIsRefused) {
-  for (const char* text : {"", "/", "80", "80/tcp", "80:80", "80:80/", "80:80/TCP", "80:80/icmp", "0:80/tcp",
-                           "80:0/tcp", "65536:80/tcp", "80:65536/tcp", "-1:80/tcp", "+1:80/tcp", " 80:80/tcp",
-                           "80:80 /tcp", "x:80:80/tcp", ":80:80/tcp", "192.0.2:80:80/tcp", "192.0.2.1::80/tcp",
-                           "2001:db8::1:80:80/tcp", "[192.0.2.1]:80:80/tcp", "[]:80:80/tcp", "[:80:80/tcp",
-                           "192.0.2.1:80:/tcp", "192.0.2.1:80:80/tcp/tcp"}) {
+  for (const char* text : {"",
+                           "/",
+                           "80",
+                           "80/tcp",
+                           "80:80",
+                           "80:80/",
+                           "80:80/TCP",
+                           "80:80/icmp",
+                           "0:80/tcp",
+                           "80:0/tcp",
+                           "65536:80/tcp",
+                           "80:65536/tcp",
+                           "-1:80/tcp",
+                           "+1:80/tcp",
+                           " 80:80/tcp",
+                           "80:80 /tcp",
+                           "x:80:80/tcp",
+                           ":80:80/tcp",
+                           "192.0.2:80:80/tcp",
+                           "192.0.2.1::80/tcp",
+                           "2001:db8::1:80:80/tcp",
+                           "[192.0.2.1]:80:80/tcp",
+                           "[]:80:80/tcp",
+                           "[:80:80/tcp",
+                           "192.0.2.1:80:/tcp",
+                           "192.0.2.1:80:80/tcp/tcp"}) {
     EXPECT_FALSE(parse_port_mapping(text)) << text;
   }
 }
