@@ -12,9 +12,9 @@ constexpr std::array kTransports{Transport::tcp, Transport::udp, Transport::sctp
 
 std::optional<std::uint16_t> parse_port(std::string_view text) {
   std::uint16_t port = 0;
-  const auto* const end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, port);
-  return parsed.ec == std::errc() && parsed.ptr == end && port != 0 ? std::optional(port) : std::nullopt;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), port);
+  const bool whole = parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+  return whole && port != 0 ? std::optional(port) : std::nullopt;
 }
 
 // Cuts off what stands behind the last `separator`, which has to be there.
