@@ -12,9 +12,19 @@ namespace {
 constexpr std::size_t kMost = 1024;  // so that a request to the agent has room for them
 constexpr std::string_view kPortRule = "it must be a whole number from 1 to 65535";
 
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+// As the runtimes' language reads it: keys in any case. containerd writes "HostPort".
+const nlohmann::json* find_any_case(const nlohmann::json& mapping, std::string_view key) {
+  for (const auto& [name, value] : mapping.items()) {
+    if (std::ranges::equal(name, key, {}, lower, lower) && !value.is_null()) return &value;
+  }
+  return nullptr;
+}
+
 Outcome<std::uint16_t> read_port(const nlohmann::json& mapping, std::string_view key, const std::string& where) {
   const auto field = where + "." + std::string(key);
-  const auto* port = find(mapping, key);
+  const auto* port = find_any_case(mapping, key);
   if (port == nullptr) return refuse(ErrorCode::config, field + " is missing: " + std::string(kPortRule));
   const bool fits = port->is_number_integer() && *port >= 1 && *port <= 65535;
   if (!fits) return bad_field(field, *port, kPortRule);
@@ -23,13 +33,11 @@ Outcome<std::uint16_t> read_port(const nlohmann::json& mapping, std::string_view
 
 // The text under `key`, "" when it is absent.
 Outcome<std::string> read_text(const nlohmann::json& mapping, std::string_view key, const std::string& where) {
-  const auto* value = find(mapping, key);
+  const auto* value = find_any_case(mapping, key);
   if (value == nullptr) return std::string();
   if (!value->is_string()) return bad_field(where + "." + std::string(key), *value, "it must be a string");
   return value->get<std::string>();
 }
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 Outcome<wire::PortMapping> read_mapping(const nlohmann::json& json, const std::string& where) {
   if (!json.is_object()) return bad_field(where, json, "it must be an object");
@@ -44,7 +52,7 @@ Outcome<wire::PortMapping> read_mapping(const nlohmann::json& json, const std::s
   if (!protocol->empty()) {
     std::ranges::transform(*protocol, protocol->begin(), lower);
     const auto parsed = wire::parse_transport(*protocol);
-    if (!parsed) return bad_field(where + ".protocol", json.at("protocol"), "it must be tcp, udp or sctp");
+    if (!parsed) return bad_field(where + ".protocol", *protocol, "it must be tcp, udp or sctp");
     mapping.protocol = *parsed;
   }
   const auto address = read_text(json, "hostIP", where);

@@ -12,7 +12,8 @@
 
 namespace netkite::cni {
 
-// protocol may be of either case, and is tcp when it is absent or empty; hostIP likewise may be.
+// Keys may be of any case. protocol may be of either case, and is tcp when it is absent or empty; hostIP likewise may
+// be.
 [[nodiscard]] Outcome<std::vector<wire::PortMapping>> read_port_mappings(const nlohmann::json& list,
                                                                          const std::string& field);
 

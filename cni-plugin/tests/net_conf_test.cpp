@@ -92,7 +92,7 @@ TEST(NetConf, PortMappings) {
   conf["runtimeConfig"] = {{"portMappings", json::parse(R"([
     {"hostPort": 8080, "containerPort": 80}, {"hostPort": 53, "containerPort": 5353, "protocol": "UDP", "hostIP": ""},
     {"hostPort": 1, "containerPort": 65535, "protocol": "Sctp", "hostIP": "2001:db8::1"},
-    {"hostPort": 2, "containerPort": 2, "protocol": "", "hostIP": "0.0.0.0"}])")}};
+    {"HostPort": 2, "ContainerPort": 2, "Protocol": "", "HostIP": "0.0.0.0"}])")}};
   std::vector<std::string> texts;
   for (const auto& each : read(conf)->wishes.port_mappings) texts.push_back(to_string(each));
   EXPECT_THAT(texts,

@@ -8,8 +8,9 @@
 [ -n "$(group_of a)" ] || skip "no version 2 hierarchy of control groups: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
 two_nodes '.services = {enabled: true, host_ports: true, cgroup: ("'"$(group_of '')"'" + .node_name)}'
 for node in a b; do
-  jq '.cniVersion = "1.0.0" | .plugins[0].capabilities = {portMappings: true}' "$lab/$node/net.conflist" > "$lab/new"
-  mv "$lab/new" "$lab/$node/net.d/10-netkite.conflist"
+  # containerd reads it again when a file of the folder is renamed.
+  jq '.cniVersion = "1.0.0" | .plugins[0].capabilities = {portMappings: true}' "$lab/$node/net.conflist" > "$lab/$node/net.d/new"
+  mv "$lab/$node/net.d/new" "$lab/$node/net.d/10-netkite.conflist"
 done
 pod() {
   kubectl create -f - <<YAML
@@ -26,6 +27,7 @@ with_port() { echo_deployment 2 | sed 's/echo ok >/hostname >/' | kubectl create
 with_port '[{"containerPort": 8080, "hostPort": 8088}]' | kubectl create -f -
 eventually 120 '[ "$(ready_pods app=echo) $(ready_pods app=single)" = "2 2" ]' ||
   fail "pods are not Ready: $(kubectl get pods -o wide; kubectl describe pods | tail -20)"
+equal "the port of node a's pod" '["8088:8080/tcp"]' "$(ctl a endpoints | jq -c '.endpoints[].host_ports | select(. != [])')"
 there() { pods_of app=echo | jq -r --arg node "$1" '.items[] | select(.spec.nodeName == $node and .metadata.deletionTimestamp == null) | .metadata.name'; }
 url() { [[ $1 = *:* ]] && echo "http://[$1]:8088/" || echo "http://$1:8088/"; }
 from_world() { lab_in world timeout $((3 * slow)) busybox wget -q -O - "$1" 2>&1; }
