@@ -8,7 +8,7 @@
 namespace netkite::endpoint {
 namespace {
 
-constexpr std::size_t kMostPorts = 256;  // of one pod, so that all states of its row fit into kMaxRow
+constexpr std::size_t kMostPorts = 128;  // of one pod, so that all states of its row fit into kMaxRow
 
 }  // namespace
 

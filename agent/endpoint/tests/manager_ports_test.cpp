@@ -112,19 +112,19 @@ TEST_F(ManagerPortsTest, ThatCannotBeServedAreRefusedAndLeaveNothing) {
   only_v4.requested_ips = {Ip::parse("10.0.0.3").value()};
   EXPECT_THAT(manager->prepare(only_v4, netns).error().message, HasSubstr("hostIP ::: the pod has no address"));
   auto many = asking("p", {});
-  many.port_mappings.assign(257, wire::parse_port_mapping("80:80/tcp").value());
-  EXPECT_THAT(manager->prepare(many, netns).error().message, HasSubstr("there are 257"));
+  many.port_mappings.assign(129, wire::parse_port_mapping("80:80/tcp").value());
+  EXPECT_THAT(manager->prepare(many, netns).error().message, HasSubstr("there are 129"));
   expect_nothing_left();
 }
 
 TEST_F(ManagerPortsTest, AsManyAsMayBeFitIntoTheLedger) {
   auto request = asking("p", {});
-  request.port_mappings.assign(256, wire::parse_port_mapping("192.0.2.1:65535:65535/tcp").value());
+  request.port_mappings.assign(128, wire::parse_port_mapping("192.0.2.1:65535:65535/udp").value());
   ASSERT_TRUE(manager->prepare(request, netns));
   build(pod("p"));
   ASSERT_TRUE(commit(pod("p")));
   restart();
-  EXPECT_EQ(only().host_ports.size(), 256U);
+  EXPECT_EQ(only().host_ports.size(), 128U);
 }
 
 }  // namespace
