@@ -12,16 +12,6 @@ namespace {
 constexpr std::size_t kMost = 1024;  // so that a request to the agent has room for them
 constexpr std::string_view kPortRule = "it must be a whole number from 1 to 65535";
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-// As the runtimes' language reads it: keys in any case. containerd writes "HostPort".
-const nlohmann::json* find_any_case(const nlohmann::json& mapping, std::string_view key) {
-  for (const auto& [name, value] : mapping.items()) {
-    if (std::ranges::equal(name, key, {}, lower, lower) && !value.is_null()) return &value;
-  }
-  return nullptr;
-}
-
 Outcome<std::uint16_t> read_port(const nlohmann::json& mapping, std::string_view key, const std::string& where) {
   const auto field = where + "." + std::string(key);
   const auto* port = find_any_case(mapping, key);

@@ -151,7 +151,7 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
       .pod_namespace = request.pod_namespace,
       .pod_name = request.pod_name,
       .pod_uid = request.pod_uid,
-      .stack_path = request.stack_path && (request.bandwidth || !serves_ports(request)),
+      .stack_path = takes_stack(request),
       .host_ports = serves_ports(request) ? request.port_mappings : std::vector<wire::PortMapping>(),
       .labels = {},
   };
