@@ -7,6 +7,7 @@
 
 #include "cni-plugin/cni_args.hpp"
 #include "cni-plugin/json_field.hpp"
+#include "cni-plugin/port_mappings.hpp"
 
 namespace netkite::cni {
 namespace {
@@ -93,7 +94,12 @@ Outcome<Wishes> read_wishes(const nlohmann::json& conf) {
   }
 
   wishes.bandwidth = has_any(runtime, "bandwidth");
-  wishes.stack_path = has_any(runtime, "portMappings") || wishes.bandwidth;
+  if (const auto* ports = runtime == nullptr ? nullptr : find(*runtime, "portMappings"); ports != nullptr) {
+    auto mappings = read_port_mappings(*ports, "runtimeConfig.portMappings");
+    if (!mappings) return tl::make_unexpected(mappings.error());
+    wishes.port_mappings = *std::move(mappings);
+  }
+  wishes.stack_path = !wishes.port_mappings.empty() || wishes.bandwidth;
   auto device = read_device(runtime);
   if (!device) return tl::make_unexpected(device.error());
   wishes.device = *device;

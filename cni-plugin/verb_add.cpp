@@ -53,6 +53,7 @@ Outcome<Request> make_request(const Call& call) {
                      .pod_name = std::move(args->pod_name),
                      .pod_uid = std::move(args->pod_uid),
                      .stack_path = call.conf.wishes.stack_path,
+                     .port_mappings = std::move(wishes.port_mappings),
                      .bandwidth = call.conf.wishes.bandwidth,
                      .device = call.conf.wishes.device};
   return request;

@@ -47,6 +47,14 @@ Result<void> read_parsed(const Json& json, Endpoint& endpoint) {
     if (!parsed) return wrap(parsed.error(), key);
     *mac = *parsed;
   }
+  if (const auto ports = json.find("host_ports"); ports != json.end()) {
+    if (!ports->is_array()) return fail(Code::invalid, "host_ports: must be an array");
+    for (const auto& text : *ports) {
+      const auto mapping = wire::parse_port_mapping(text.get<std::string>());
+      if (!mapping) return wrap(mapping.error(), "host_ports");
+      endpoint.host_ports.push_back(*mapping);
+    }
+  }
   return {};
 }
 
@@ -62,6 +70,8 @@ std::string_view to_string(State state) {
 Json to_json(const Endpoint& endpoint) {
   Json addresses = Json::array();
   for (const auto& address : endpoint.addresses) addresses.push_back(address.to_string());
+  Json ports = Json::array();
+  for (const auto& mapping : endpoint.host_ports) ports.push_back(to_string(mapping));
   return {
       {"attachment", wire::to_json(endpoint.attachment)},
       {"state", to_string(endpoint.state)},
@@ -76,6 +86,8 @@ Json to_json(const Endpoint& endpoint) {
       {"netns", {{"device", endpoint.netns.device}, {"inode", endpoint.netns.inode}, {"path", endpoint.netns_path}}},
       {"pod", {{"namespace", endpoint.pod_namespace}, {"name", endpoint.pod_name}, {"uid", endpoint.pod_uid}}},
       {"stack_path", endpoint.stack_path},
+      {"host_ports", std::move(ports)},
+      {"order", endpoint.order},
   };
 }
 
@@ -96,6 +108,7 @@ Result<Endpoint> from_json(const Json& json) {
     pod.at("name").get_to(endpoint.pod_name);
     pod.at("uid").get_to(endpoint.pod_uid);
     json.at("stack_path").get_to(endpoint.stack_path);
+    endpoint.order = json.value("order", endpoint.order);
   } catch (const Json::exception& error) {
     return fail(Code::invalid, error.what());
   }

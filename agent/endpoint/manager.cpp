@@ -136,6 +136,7 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
 
   Rollback undo;
   undo.add([this, addresses = *addresses] { free_addresses(addresses); });
+  if (auto ports = check_ports(request, *addresses); !ports) return tl::make_unexpected(ports.error());
   Endpoint endpoint{
       .attachment = request.attachment,
       .state = State::preparing,
@@ -150,7 +151,8 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
       .pod_namespace = request.pod_namespace,
       .pod_name = request.pod_name,
       .pod_uid = request.pod_uid,
-      .stack_path = request.stack_path,
+      .stack_path = takes_stack(request),
+      .host_ports = serves_ports(request) ? request.port_mappings : std::vector<wire::PortMapping>(),
       .labels = {},
   };
   if (endpoint.device != wire::DeviceMode::netkit) {
@@ -210,8 +212,11 @@ Result<void> Manager::activate(Endpoint& endpoint) {
   if (auto configured = host_->configure(endpoint); !configured) return configured;
   Endpoint ready = endpoint;
   ready.state = State::ready;
+  ready.order = last_order_ + 1;
   if (auto saved = store_.save(ready); !saved) return saved;
+  ++last_order_;
   endpoint = std::move(ready);
+  tell_ports(endpoint);
   return {};
 }
 

@@ -32,6 +32,7 @@ void visit_fields(Visitor& visit, Is<PrepareRequest> auto& value) {
   visit("pod_name", value.pod_name);
   visit("pod_uid", value.pod_uid);
   visit("stack_path", value.stack_path);
+  visit("port_mappings", value.port_mappings);
   visit("bandwidth", value.bandwidth);
   visit("device", value.device);
 }
