@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni-plugin/json_field.hpp"
 
+#include <algorithm>
+
 namespace netkite::cni {
 
 const nlohmann::json* find(const nlohmann::json& object, std::string_view key) {
   const auto found = object.find(key);
   return found == object.end() || found->is_null() ? nullptr : &*found;
 }
+
+const nlohmann::json* find_any_case(const nlohmann::json& object, std::string_view key) {
+  for (const auto& [name, value] : object.items()) {
+    if (std::ranges::equal(name, key, {}, lower, lower) && !value.is_null()) return &value;
+  }
+  return nullptr;
+}
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::string show(const nlohmann::json& value) {
   constexpr std::size_t kLongest = 80;  // bytes

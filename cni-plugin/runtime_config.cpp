@@ -7,6 +7,7 @@
 
 #include "cni-plugin/cni_args.hpp"
 #include "cni-plugin/json_field.hpp"
+#include "cni-plugin/port_mappings.hpp"
 
 namespace netkite::cni {
 namespace {
@@ -126,7 +127,11 @@ Outcome<Wishes> read_wishes(const nlohmann::json& conf) {
     wishes.ips = std::move(*ips);
   }
 
-  wishes.port_mappings = has_any(runtime, "portMappings");
+  if (const auto* ports = runtime == nullptr ? nullptr : find(*runtime, "portMappings"); ports != nullptr) {
+    auto mappings = read_port_mappings(*ports, "runtimeConfig.portMappings");
+    if (!mappings) return tl::make_unexpected(mappings.error());
+    wishes.port_mappings = *std::move(mappings);
+  }
   auto device = read_device(runtime);
   if (!device) return tl::make_unexpected(device.error());
   wishes.device = *device;

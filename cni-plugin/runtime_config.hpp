@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a runtime wishes for one container: `runtimeConfig` (capabilities) and `args` of the network configuration, as
-// CONVENTIONS.md of the CNI project has them. portMappings are left to the plugins chained behind us,
-// which need the pod's packets in the node's stack, and so is bandwidth, unless the agent keeps limits itself; aliases
-// have no meaning in a network without names and are ignored. io.kubernetes.cri.pod-annotations is containerd's and
-// CRI-O's name for the capability that hands a pod's annotations on.
+// CONVENTIONS.md of the CNI project has them. portMappings and bandwidth are left to the plugins chained behind us,
+// which need the pod's packets in the node's stack, unless the agent serves the ports or keeps the limits itself;
+// aliases have no meaning in a network without names and are ignored. io.kubernetes.cri.pod-annotations is containerd's
+// and CRI-O's name for the capability that hands a pod's annotations on.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -20,7 +20,7 @@ namespace netkite::cni {
 struct Wishes {
   std::vector<Ip> ips;
   std::optional<Mac> mac;
-  bool port_mappings = false;
+  std::vector<wire::PortMapping> port_mappings;
   std::optional<wire::DeviceMode> device;  // annotation netkite.io/device
   std::string ips_field, mac_field;        // where they came from, for messages
 };

@@ -9,7 +9,8 @@
 //                  xdp is "native", "generic" or "off"; `missing` are kernel features that the node does without;
 //                  `programs` has those on uplinks and the foreign ones, as many as fit.
 // "endpoints"      {endpoints: [{id, network, container_id, ifname, state, device, host_ifname, host_ifindex,
-//                   pod_ifindex, addresses: [...], pod_mac, host_mac, netns, pod_namespace, pod_name, pod_uid}],
+//                   pod_ifindex, addresses: [...], host_ports: ["192.0.2.1:8080:80/tcp", ...], pod_mac, host_mac,
+//                   netns, pod_namespace, pod_name, pod_uid}],
 //                   ...page}
 // "programs"       {programs: [{name, hook, device, mode, ifindex, prog_id, link_id, ours}], ...page}
 // "maps"           {maps: [as above], ...page}
@@ -18,7 +19,8 @@
 // "prefilter_del"  the same: {removed: N}; not_found names the first prefix that is not denied
 // "prefilter_list" {prefixes: [{prefix, packets, bytes}], ...page}
 // "services"       {services: [{service, type, address, port, protocol, held, outside, backends: [{address, port,
-//                   state}], backends_total}], ...page}: one for each frontend, with as many backends as fit; `held` is
+//                   state}], backends_total}], ...page}: one for each frontend, with as many backends as fit, and
+//                  `service` is the pod where `type` is "HostPort"; `held` is
 //                  false when another service has the address; `outside` is the policy by which who comes from outside
 //                  is served there, "Cluster" or "Local", or "". not_found: services are not asked for
 // "conntrack_list" {entries: [{use, protocol, state, direction, from: {source, source_port, destination,

@@ -70,6 +70,8 @@ Json labels_of(const endpoint::Endpoint& endpoint) {
 Json summary(const endpoint::Endpoint& endpoint) {
   Json addresses = Json::array();
   for (const auto& address : endpoint.addresses) addresses.push_back(address.to_string());
+  Json ports = Json::array();
+  for (const auto& mapping : endpoint.host_ports) ports.push_back(wire::to_string(mapping));
   const auto mac = [](const Mac& value) { return value.is_zero() ? std::string() : value.to_string(); };
   return {
       {"id", endpoint.id},
@@ -82,6 +84,7 @@ Json summary(const endpoint::Endpoint& endpoint) {
       {"host_ifindex", endpoint.host_ifindex},
       {"pod_ifindex", endpoint.pod_ifindex},
       {"addresses", std::move(addresses)},
+      {"host_ports", std::move(ports)},
       {"pod_mac", mac(endpoint.pod_mac)},
       {"host_mac", mac(endpoint.host_mac)},
       {"netns", endpoint.netns_path},

@@ -164,6 +164,8 @@ Result<void> Agent::serve() {
   if (options_.services.enabled) {
     services_.emplace(context_, options_, *datapath_, [this] { follow_cluster(); });
     manager_->suspend(not_ready());
+    if (remembered_) services_->recall_own_node(*remembered_);
+    manager_->follow_host_ports([this](const endpoint::Endpoint& each) { services_->take_host_ports(each); });
     for (auto& subscription : services_->subscriptions()) cluster_->follow(std::move(subscription));
   }
   for (auto& task : cluster_->tasks())

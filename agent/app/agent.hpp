@@ -76,7 +76,8 @@ class Agent {
   std::vector<std::string> problems_;  // what could not be done; the retry timer and events try again
   std::vector<std::string> said_;      // those and the view's, as last logged
   std::vector<std::string> cluster_problems_;
-  std::string pools_wait_;  // why the node's own podCIDRs cannot be used; empty: they are
+  std::optional<kube::Node> remembered_;  // the own node, from before
+  std::string pools_wait_;                // why the node's own podCIDRs cannot be used; empty: they are
   wire::DeviceMode device_ = wire::DeviceMode::netkit;
   node::View view_;
   std::uint32_t overlay_ = 0;  // the device that has our programs, 0: none

@@ -45,6 +45,7 @@ void Agent::recall_cluster() {
   }
   options_.pools = memory->pools;
   options_.peers = peers_of(memory->nodes, options_.node_name, options_.pools, cluster_problems_);
+  if (const auto own = memory->nodes.find(options_.node_name); own != memory->nodes.end()) remembered_ = own->second;
   spdlog::info("{} nodes known from before", memory->nodes.size());
 }
 

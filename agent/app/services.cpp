@@ -66,9 +66,34 @@ std::vector<kube::Subscription> Services::subscriptions() {
 
 void Services::set_own_node(const kube::Node& node) {
   node_known_ = true;
+  recall_own_node(node);
+}
+
+void Services::recall_own_node(const kube::Node& node) {
   facts_.addresses = node.addresses;
   facts_.zone = node.zone;
   registry_.set_facts(facts_);
+  schedule();
+}
+
+void Services::take_host_ports(const endpoint::Endpoint& endpoint) {
+  const auto pod =
+      endpoint.pod_name.empty() ? endpoint.attachment.container_id : endpoint.pod_namespace + "/" + endpoint.pod_name;
+  for (std::size_t i = 0; i < endpoint.host_ports.size(); ++i) {
+    const auto key = endpoint.host_ifname + "/" + std::to_string(i);
+    const auto& mapping = endpoint.host_ports[i];
+    if (endpoint.state == endpoint::State::ready) {
+      registry_.set_host_port(key, {.pod = pod,
+                                    .protocol = static_cast<kube::Protocol>(mapping.protocol),
+                                    .port = mapping.host_port,
+                                    .pod_port = mapping.container_port,
+                                    .address = mapping.host_ip,
+                                    .pod_addresses = endpoint.addresses,
+                                    .order = endpoint.order});
+    } else {
+      registry_.remove_host_port(key);
+    }
+  }
   schedule();
 }
 
@@ -111,15 +136,15 @@ void Services::work() {
     attached_ = attached.has_value();
     attach_trouble_ = attached ? std::string() : "services: " + attached.error().message;
   }
-  if (services_synced_ && slices_synced_ && node_known_) {
-    const auto start = std::chrono::steady_clock::now();
-    const auto written = write();
-    if (!written) writes_.failed();
-    if (written && *written) writes_.took(std::chrono::steady_clock::now() - start);
-    if (written) health_checks_.follow(registry_.health_checks());
-    if (written && std::exchange(waits_, false)) ready_();
-    write_trouble_ = written ? std::string() : "services: " + written.error().message;
+  const auto start = std::chrono::steady_clock::now();
+  const auto written = write();
+  if (!written) writes_.failed();
+  if (written && *written) writes_.took(std::chrono::steady_clock::now() - start);
+  if (written && all_known()) {
+    health_checks_.follow(registry_.health_checks());
+    if (std::exchange(waits_, false)) ready_();
   }
+  write_trouble_ = written ? std::string() : "services: " + written.error().message;
   if (attach_trouble_.empty() && write_trouble_.empty() && health_checks_.problems().empty()) return;
   timer_.expires_after(pause_);
   timer_.async_wait([this](const boost::system::error_code& cancelled) {
@@ -139,7 +164,7 @@ Result<bool> Services::write() {
   if (!adopted_) {
     if (const auto present = adopt(); !present) return tl::make_unexpected(present.error());
   }
-  const auto changes = registry_.flush();
+  const auto changes = all_known() ? registry_.flush() : registry_.flush_host_ports();
   if (changes.empty()) return false;
   const auto done = datapath_.change_services(changes);
   adopted_ = done.has_value();

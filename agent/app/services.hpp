@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Services from the cluster's objects into the programs' maps.
+// Services from the cluster's objects, and pods' ports of the node, into the programs' maps.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -14,6 +14,7 @@
 #include "agent/api/metrics.hpp"
 #include "agent/config/options.hpp"
 #include "agent/datapath/datapath.hpp"
+#include "agent/endpoint/endpoint.hpp"
 #include "agent/kube/manifests.hpp"
 #include "agent/kube/node.hpp"
 #include "agent/service/registry.hpp"
@@ -27,14 +28,18 @@ class Services {
   Services(boost::asio::io_context& context, const config::Options& options, datapath::Datapath& datapath,
            std::function<void()> ready, std::chrono::milliseconds pause = std::chrono::seconds(5));
 
-  // What to follow. Nothing is written before both kinds have been told whole, and the own node is known.
+  // What to follow. Nothing of theirs is written before both kinds have been told whole, and the own node is known.
   [[nodiscard]] std::vector<kube::Subscription> subscriptions();
   void set_own_node(const kube::Node& node);
+  // What a former run knew of it: enough for ports of pods.
+  void recall_own_node(const kube::Node& node);
+  // A pod's ports of the node, served while the pod is ready. They wait for nothing of the cluster's.
+  void take_host_ports(const endpoint::Endpoint& endpoint);
   void stop();
 
   // Nothing is in force, not even what a former run has left: without kube-proxy a pod would find no service.
   [[nodiscard]] bool waits() const { return waits_; }
-  // One line each: objects that make no sense, what the kernel refused, frontends that two services want, entrances
+  // One line each: objects that make no sense, what the kernel refused, frontends that two want, entrances
   // that there cannot be, ports that somebody else has.
   [[nodiscard]] std::vector<std::string> problems() const;
   [[nodiscard]] const service::Registry& registry() const { return registry_; }
@@ -43,6 +48,7 @@ class Services {
  private:
   void take_service(const std::string& key, const kube::Json& object);
   void take_slice(const std::string& key, const kube::Json& object);
+  [[nodiscard]] bool all_known() const { return services_synced_ && slices_synced_ && node_known_; }
   void schedule();
   void work();
   // How many frontends there are.

@@ -105,6 +105,9 @@ class Checker {
     if (services.enabled && !options_.kubernetes.enabled) {
       problem("services.enabled: it needs kubernetes.enabled: an API server or a folder of manifests has the Services");
     }
+    if (services.host_ports && !services.enabled) {
+      problem("services.host_ports: it needs services.enabled, whose programs serve them");
+    }
     ports();
   }
 

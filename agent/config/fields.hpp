@@ -124,6 +124,7 @@ template <typename Visitor>
 void visit_fields(Visitor& visit, Is<Services> auto& services) {
   visit("enabled", services.enabled);
   visit("cgroup", services.cgroup);
+  visit("host_ports", services.host_ports);
   visit("external_ips", services.external_ips);
   visit("max_frontends", services.max_frontends, Range{1, 1U << 20});
   visit("max_backends", services.max_backends, Range{1, 1U << 22});

@@ -83,6 +83,7 @@ struct Kubernetes {
 struct Services {
   bool enabled = false;
   std::string cgroup;        // whose sockets; empty: the root of the version 2 hierarchy, which is everybody's
+  bool host_ports = false;   // serve pods' port mappings, which are portmap's else
   bool external_ips = true;  // serve spec.externalIPs, which whoever may write a Service can point anywhere
   std::uint32_t max_frontends = 32768;  // addresses and ports; memory is taken as they come, as with max_backends
   std::uint32_t max_backends = 131072;

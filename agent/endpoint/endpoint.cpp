@@ -47,6 +47,14 @@ Result<void> read_parsed(const Json& json, Endpoint& endpoint) {
     if (!parsed) return wrap(parsed.error(), key);
     *mac = *parsed;
   }
+  if (const auto ports = json.find("host_ports"); ports != json.end()) {
+    if (!ports->is_array()) return fail(Code::invalid, "host_ports: must be an array");
+    for (const auto& text : *ports) {
+      const auto mapping = wire::parse_port_mapping(text.get<std::string>());
+      if (!mapping) return wrap(mapping.error(), "host_ports");
+      endpoint.host_ports.push_back(*mapping);
+    }
+  }
   return {};
 }
 
@@ -62,6 +70,8 @@ std::string_view to_string(State state) {
 Json to_json(const Endpoint& endpoint) {
   Json addresses = Json::array();
   for (const auto& address : endpoint.addresses) addresses.push_back(address.to_string());
+  Json ports = Json::array();
+  for (const auto& mapping : endpoint.host_ports) ports.push_back(to_string(mapping));
   return {
       {"attachment", wire::to_json(endpoint.attachment)},
       {"state", to_string(endpoint.state)},
@@ -77,6 +87,8 @@ Json to_json(const Endpoint& endpoint) {
       {"pod", {{"namespace", endpoint.pod_namespace}, {"name", endpoint.pod_name}, {"uid", endpoint.pod_uid}}},
       {"stack_path", endpoint.stack_path},
       {"bandwidth", wire::to_json(endpoint.bandwidth)},
+      {"host_ports", std::move(ports)},
+      {"order", endpoint.order},
   };
 }
 
@@ -101,6 +113,7 @@ Result<Endpoint> from_json(const Json& json) {
     const auto bandwidth = wire::from_json<wire::Bandwidth>(json.value("bandwidth", Json::object()));
     if (!bandwidth) return wrap(bandwidth.error(), "bandwidth");
     endpoint.bandwidth = *bandwidth;
+    endpoint.order = json.value("order", endpoint.order);
   } catch (const Json::exception& error) {
     return fail(Code::invalid, error.what());
   }

@@ -12,6 +12,7 @@
 
 #include "agent/endpoint/limits.hpp"
 #include "common/base/unique_fd.hpp"
+#include "common/netlink/address.hpp"
 #include "common/netlink/neighbor.hpp"
 #include "common/netlink/route.hpp"
 
@@ -98,6 +99,14 @@ class KernelHostLink final : public HostLink {
     auto open = socket();
     if (!open) return tl::make_unexpected(open.error());
     return netlink::delete_our_qdisc(**open, endpoint.host_ifindex);
+  }
+
+  Result<bool> owns(const Ip& address) override {
+    auto open = socket();
+    if (!open) return tl::make_unexpected(open.error());
+    const auto addresses = netlink::list_addresses(**open);
+    if (!addresses) return tl::make_unexpected(addresses.error());
+    return std::ranges::find(*addresses, address, &netlink::Address::address) != addresses->end();
   }
 
   Result<void> remove(const std::string& name) override {

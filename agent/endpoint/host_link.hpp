@@ -33,6 +33,8 @@ class HostLink {
   // not_found with one line when packets to an address of the pod would not go to its device,
   // or not through its queue.
   [[nodiscard]] virtual Result<void> verify(const Endpoint& endpoint) = 0;
+  // Whether it is an address of the node.
+  [[nodiscard]] virtual Result<bool> owns(const Ip& address) = 0;
   // Deletes the pair, and with it routes, neighbours and settings. Gone already: success.
   [[nodiscard]] virtual Result<void> remove(const std::string& name) = 0;
 };

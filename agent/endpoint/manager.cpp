@@ -138,7 +138,7 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
 
   Rollback undo;
   undo.add([this, addresses = *addresses] { free_addresses(addresses); });
-  const bool limits = options_.bandwidth.enabled && request.limits;
+  if (auto ports = check_ports(request, *addresses); !ports) return tl::make_unexpected(ports.error());
   Endpoint endpoint{
       .attachment = request.attachment,
       .state = State::preparing,
@@ -153,9 +153,9 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
       .pod_namespace = request.pod_namespace,
       .pod_name = request.pod_name,
       .pod_uid = request.pod_uid,
-      // Limits of ours need no stack, for which alone the plugin asks with them, too.
-      .stack_path = limits ? request.port_mappings : request.stack_path,
-      .bandwidth = limits ? effective(*request.limits) : wire::Bandwidth(),
+      .stack_path = takes_stack(request),
+      .bandwidth = keeps_limits(request) ? effective(*request.limits) : wire::Bandwidth(),
+      .host_ports = serves_ports(request) ? request.port_mappings : std::vector<wire::PortMapping>(),
       .labels = {},
   };
   if (endpoint.device != wire::DeviceMode::netkit) {
@@ -215,8 +215,11 @@ Result<void> Manager::activate(Endpoint& endpoint) {
   if (auto configured = host_->configure(endpoint); !configured) return configured;
   Endpoint ready = endpoint;
   ready.state = State::ready;
+  ready.order = last_order_ + 1;
   if (auto saved = store_.save(ready); !saved) return saved;
+  ++last_order_;
   endpoint = std::move(ready);
+  tell_ports(endpoint);
   return {};
 }
 

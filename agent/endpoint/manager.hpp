@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -85,6 +86,10 @@ class Manager {
   void set_pod(PodKey key, PodFacts facts) { pods_.insert_or_assign(std::move(key), std::move(facts)); }
   void forget_pod(const PodKey& key) { pods_.erase(key); }
 
+  // Who is told of each pod that has ports of the node: now and once it is ready, and when it is not any more.
+  using PortsListener = std::function<void(const Endpoint&)>;
+  void follow_host_ports(PortsListener listener);
+
   void set_view(const node::View& view) { view_ = view; }  // MTU and GSO sizes for new pods
   [[nodiscard]] std::vector<Endpoint> list() const;
   [[nodiscard]] std::size_t size() const { return endpoints_.size(); }
@@ -100,6 +105,11 @@ class Manager {
 
   [[nodiscard]] wire::DeviceMode device_for(const wire::PrepareRequest& request) const;
   [[nodiscard]] Result<void> admit(const wire::PrepareRequest& request) const;
+  [[nodiscard]] bool takes_stack(const wire::PrepareRequest& request) const;
+  [[nodiscard]] bool keeps_limits(const wire::PrepareRequest& request) const;
+  [[nodiscard]] bool serves_ports(const wire::PrepareRequest& request) const;
+  [[nodiscard]] Result<void> check_ports(const wire::PrepareRequest& request, const std::vector<Ip>& addresses);
+  void tell_ports(const Endpoint& endpoint) const;
   [[nodiscard]] Result<std::vector<Ip>> take_addresses(const std::vector<Ip>& requested);
   void free_addresses(const std::vector<Ip>& addresses);
   [[nodiscard]] ipam::Pool* pool_of(const Ip& address);
@@ -126,6 +136,8 @@ class Manager {
   std::map<wire::Attachment, datapath::ExpediteRcu> in_flight_;  // ADDs and DELs between their two phases
   node::View view_;
   std::string suspended_;
+  std::uint64_t last_order_ = 0;  // of an endpoint
+  PortsListener ports_listener_;
   std::vector<std::string> reports_;
 };
 

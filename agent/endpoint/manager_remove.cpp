@@ -25,6 +25,7 @@ Result<void> Manager::remove(Entry entry) {
   Endpoint& endpoint = entry->second;
   const datapath::ExpediteRcu expedite;
   endpoint.state = State::removing;
+  tell_ports(endpoint);
   // A row that cannot be written must not keep a pod from going: on a full file system the old one stands.
   if (auto saved = store_.save(endpoint); !saved) report(saved.error().message);
   if (auto gone = dismantle(endpoint); !gone) {
@@ -47,6 +48,7 @@ Result<wire::RemoveBeginReply> Manager::remove_begin(const wire::RemoveRequest& 
   Endpoint& endpoint = found->second;
   in_flight_.try_emplace(request.attachment);
   endpoint.state = State::removing;
+  tell_ports(endpoint);
   if (auto saved = store_.save(endpoint); !saved) report(saved.error().message);
   if (auto detached = datapath_.detach_endpoint(device_of(endpoint)); !detached) {
     in_flight_.erase(request.attachment);

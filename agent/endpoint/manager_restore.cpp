@@ -44,6 +44,7 @@ void Manager::adopt(Endpoint endpoint, const std::map<std::string, netlink::Link
   const bool id_taken =
       std::ranges::any_of(endpoints_, [&endpoint](const auto& other) { return other.second.id == endpoint.id; });
   if (id_taken) endpoint.id = free_id();
+  last_order_ = std::max(last_order_, endpoint.order);
   for (const auto& address : endpoint.addresses) {
     auto* pool = pool_of(address);
     const Result<void> reserved = pool != nullptr

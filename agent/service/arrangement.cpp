@@ -126,6 +126,12 @@ Leftovers::Leftovers(const Table& table) {
   }
 }
 
+bool Leftovers::leads_to(std::uint32_t set, std::span<const Target> targets) const {
+  const auto found = sets_.find(set);
+  if (found == sets_.end() || !found->second.ranges.empty() || !found->second.pieces.empty()) return false;
+  return std::ranges::is_permutation(found->second.backends, targets, {}, place_of<Member>, place_of<Target>);
+}
+
 std::optional<Former> Leftovers::take(std::uint32_t set) {
   if (set == 0) return std::nullopt;
   auto node = sets_.extract(set);

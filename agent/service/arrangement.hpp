@@ -54,6 +54,9 @@ class Leftovers {
  public:
   explicit Leftovers(const Table& table);
 
+  [[nodiscard]] bool has(std::uint32_t set) const { return sets_.contains(set); }
+  // Whether these are its backends, and there is nothing else of it.
+  [[nodiscard]] bool leads_to(std::uint32_t set, std::span<const Target> targets) const;
   // Each set once.
   [[nodiscard]] std::optional<Former> take(std::uint32_t set);
   // The rest goes.

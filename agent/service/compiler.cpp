@@ -139,6 +139,8 @@ std::string_view to_string(Kind kind) {
       return "ClusterIP";
     case Kind::node_port:
       return "NodePort";
+    case Kind::host_port:
+      return "HostPort";
     case Kind::external_ip:
       return "ExternalIP";
     case Kind::load_balancer:
@@ -166,6 +168,28 @@ std::vector<PlannedFrontend> frontends_of(const kube::Service& service, Slices s
   if (facts.external_ips) planner.add(service.external_ips, Kind::external_ip);
   planner.add(service.load_balancer_ips, Kind::load_balancer);
   return planner.take();
+}
+
+std::vector<PlannedFrontend> frontends_of(const HostPort& host_port, const Facts& facts) {
+  const auto& wanted = host_port.address;
+  const bool is_one = wanted && !wanted->is_unspecified();
+  std::vector<PlannedFrontend> planned;
+  for (const auto& address : is_one ? std::vector{*wanted} : facts.addresses) {
+    const SetKey set{
+        .port = host_port.port, .protocol = host_port.protocol, .family = address.family(), .scope = Scope::local};
+    if ((wanted && wanted->family() != set.family) || targets_of(host_port, set).empty()) continue;
+    planned.push_back({.frontend = {address, host_port.port, host_port.protocol},
+                       .kind = Kind::host_port,
+                       .set = set,
+                       .entrance = Entrance{.set = set}});
+  }
+  return planned;
+}
+
+std::vector<Target> targets_of(const HostPort& host_port, const SetKey& set) {
+  const auto address = std::ranges::find(host_port.pod_addresses, set.family, &Ip::family);
+  if (address == host_port.pod_addresses.end()) return {};
+  return {{.address = *address, .port = host_port.pod_port}};
 }
 
 std::vector<Target> targets_of(const kube::Service& service, Slices slices, const SetKey& set,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a Service means on this node: its frontends, and which endpoints each of them leads to. Pure.
+// What a Service means on this node: its frontends, and which endpoints each of them leads to; and the same of a port
+// that a pod has of the node. Pure.
 //
 // Frontends serve the node's own sockets, pods' included. Those for the outside (NodePort, external IP, load balancer)
 // have an entrance besides, for packets that come in on an uplink. The rules are kube-proxy's:
@@ -9,6 +10,8 @@
 // - loadBalancerSourceRanges bind entrances at the load balancer's addresses and no others: not NodePorts, not external
 //   IPs, not the node's own sockets. A family that has none is open to everybody.
 // - NodePorts are at the node's addresses, not at loopback ones: what connects to 127.0.0.1 means the node itself.
+// A pod's port of the node is at the same addresses as NodePorts, or at one address. Who asks there gets the pod, which
+// sees who that is.
 // What the programs cannot do has no entrance: SCTP, and a service port with the node itself among its endpoints, whose
 // answers would leave past the programs that have to translate them.
 #pragma once
@@ -39,7 +42,7 @@ struct Facts {
   bool operator==(const Facts&) const = default;
 };
 
-enum class Kind : std::uint8_t { cluster_ip, node_port, external_ip, load_balancer };
+enum class Kind : std::uint8_t { cluster_ip, node_port, host_port, external_ip, load_balancer };
 enum class Scope : std::uint8_t { cluster, local };
 enum class State : std::uint8_t { ready, not_ready, terminating };
 
@@ -81,11 +84,30 @@ struct Target {
   auto operator<=>(const Target&) const = default;
 };
 
+// A port of the node that one of its pods has.
+struct HostPort {
+  std::string pod;  // "namespace/name", for people
+  kube::Protocol protocol = kube::Protocol::tcp;
+  std::uint16_t port = 0;      // of the node
+  std::uint16_t pod_port = 0;  // where it leads
+  std::optional<Ip> address;   // unspecified: each of the node's of its family; none: each
+  std::vector<Ip> pod_addresses;
+  std::uint64_t order = 0;  // of several pods that want one frontend the one with the largest has it
+
+  bool operator==(const HostPort&) const = default;
+};
+
 using Slices = std::span<const kube::EndpointSlice* const>;
 
 // Each frontend once, ClusterIPs first. A service has frontends in the families of its ClusterIPs alone.
 [[nodiscard]] std::vector<PlannedFrontend> frontends_of(const kube::Service& service, Slices slices,
                                                         const Facts& facts);
+
+// None in a family that the pod has no address of.
+[[nodiscard]] std::vector<PlannedFrontend> frontends_of(const HostPort& host_port, const Facts& facts);
+
+// The pod, in the set's family.
+[[nodiscard]] std::vector<Target> targets_of(const HostPort& host_port, const SetKey& set);
 
 // The backends of a set: sorted, each address and port once. Those that are ready; without any, those that still serve
 // while they end (KEP-1669); with publishNotReadyAddresses, all.

@@ -2,7 +2,7 @@
 #include "agent/service/registry.hpp"
 
 #include <algorithm>
-#include <set>
+#include <iterator>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -12,7 +12,15 @@
 namespace netkite::service {
 namespace {
 
-bool is_given(Kind kind) { return kind == Kind::cluster_ip || kind == Kind::node_port; }
+// Of several kinds that want one frontend the one with the smallest rank has it.
+int rank_of(Kind kind) {
+  if (kind == Kind::cluster_ip || kind == Kind::node_port) return 0;
+  return kind == Kind::host_port ? 1 : 2;
+}
+
+// No service's key has a space.
+constexpr std::string_view kHostPort = "port ";
+std::string record_key(const std::string& host_port) { return std::string(kHostPort) + host_port; }
 
 std::vector<SetKey> keys_of(const std::vector<PlannedFrontend>& frontends) {
   std::vector<SetKey> keys;
@@ -101,6 +109,20 @@ void Registry::remove_slice(const std::string& key) {
   slices_.erase(found);
 }
 
+void Registry::set_host_port(const std::string& key, HostPort host_port) {
+  auto& entry = *records_.try_emplace(record_key(key)).first;
+  if (entry.second.host_port == host_port) return;
+  entry.second.host_port = std::move(host_port);
+  mark(entry);
+}
+
+void Registry::remove_host_port(const std::string& key) {
+  const auto found = records_.find(record_key(key));
+  if (found == records_.end()) return;
+  found->second.host_port.reset();
+  mark(*found);
+}
+
 void Registry::detach(const Slice& slice) {
   std::erase(slice.owner->second.slices, &slice.value);
   mark(*slice.owner);
@@ -119,19 +141,39 @@ Changes Registry::flush() {
   }
   // Who holds what is known now, which it takes to recognise sets.
   for (auto* entry : dirty_) refresh(*entry, changes);
-  std::ranges::sort(touched);
-  const auto [first, last] = std::ranges::unique(touched);
-  touched.erase(first, last);
-  for (const auto& frontend : touched) settle(frontend, changes);
+  settle(std::move(touched), changes);
   if (leftovers_) leftovers_->retire_all(changes);
   leftovers_.reset();
-
-  for (auto* entry : std::exchange(dirty_, {})) {
-    entry->second.dirty = false;
-    note_health_check(*entry);
-    if (!entry->second.service && entry->second.slices.empty()) records_.erase(records_.find(entry->first));
-  }
+  clean(std::exchange(dirty_, {}));
   return changes;
+}
+
+Changes Registry::flush_host_ports() {
+  Changes changes;
+  std::vector<Frontend> touched;
+  std::vector<Entry*> due;
+  const auto is_due = [](const Entry* entry) { return entry->first.starts_with(kHostPort); };
+  std::ranges::copy_if(dirty_, std::back_inserter(due), is_due);
+  std::erase_if(dirty_, is_due);
+  for (auto* entry : due) claim(*entry, touched);
+  for (auto* entry : due) refresh(*entry, changes);
+  std::erase_if(touched, [this](const Frontend& frontend) {
+    const auto& [claims, written, written_entrance] = frontends_[frontend];
+    return leftovers_ &&
+           ((written && leftovers_->has(written->set)) || (written_entrance && leftovers_->has(written_entrance->set)));
+  });
+  settle(std::move(touched), changes);
+  clean(due);
+  return changes;
+}
+
+void Registry::clean(const std::vector<Entry*>& flushed) {
+  for (auto* entry : flushed) {
+    auto& record = entry->second;
+    record.dirty = false;
+    note_health_check(*entry);
+    if (!record.service && !record.host_port && record.slices.empty()) records_.erase(records_.find(entry->first));
+  }
 }
 
 void Registry::note_health_check(const Entry& entry) {
@@ -145,7 +187,9 @@ void Registry::note_health_check(const Entry& entry) {
 
 void Registry::claim(Entry& entry, std::vector<Frontend>& touched) {
   auto& record = entry.second;
-  auto planned = record.service ? frontends_of(*record.service, record.slices, facts_) : std::vector<PlannedFrontend>();
+  std::vector<PlannedFrontend> planned;
+  if (record.service) planned = frontends_of(*record.service, record.slices, facts_);
+  if (record.host_port) planned = frontends_of(*record.host_port, facts_);
   for (const auto& each : record.frontends) touched.push_back(each.frontend);
   if (planned == record.frontends) return;
   for (const auto& each : record.frontends) {
@@ -178,7 +222,7 @@ void Registry::refresh(Entry& entry, Changes& changes) {
     }
     const auto ranges = std::exchange(former.ranges, {});
     auto pieces = std::exchange(former.pieces, {});
-    const auto targets = targets_of(*record.service, record.slices, key, facts_.zone);
+    const auto targets = targets_of(record, key);
     set.members = arrange(set.id, std::move(former), targets, next_backend_, changes);
     furnish(record, set);
     change_ranges(set.id, ranges, set.ranges, changes);
@@ -207,17 +251,24 @@ void Registry::furnish(const Record& record, Set& set) const {
     has_ranges = has_ranges || each.entrance->ranges;
   }
   if (has_ranges) set.ranges = ranges_of(*record.service, set.key);
-  if (is_entered && facts_.maglev) set.places = places_for(set.members.size());
+  // One backend needs no table to choose by.
+  if (is_entered && facts_.maglev && record.service) set.places = places_for(set.members.size());
 }
 
 // Gives a set of ours its identifier: one that the kernel has, with what it has of it, or a new one.
 Former Registry::recognise(const Entry& entry, Set& set) {
-  const auto take = [this, &set](std::uint32_t id) -> std::optional<Former> {
+  // A pod's port may come first, and must not take a service's set for its own.
+  const auto& record = entry.second;
+  const auto is_foreign = [&](std::uint32_t id) {
+    return record.host_port && !leftovers_->leads_to(id, targets_of(record, set.key));
+  };
+  const auto take = [&](std::uint32_t id) -> std::optional<Former> {
+    if (is_foreign(id)) return std::nullopt;
     auto former = leftovers_->take(id);
     if (former) set.id = id;
     return former;
   };
-  for (const auto& each : entry.second.frontends) {
+  for (const auto& each : record.frontends) {
     if (!leftovers_ || !holds(entry, each.frontend)) continue;
     const auto& holding = frontends_.at(each.frontend);
     if (each.set == set.key && holding.written) {
@@ -233,10 +284,11 @@ Former Registry::recognise(const Entry& entry, Set& set) {
 
 const Registry::Claim* Registry::holder_of(const Holding& holding) {
   const auto precedence = [](const Claim& claim) {
-    // A service that has just been removed keeps its claims until the next flush.
-    const auto& service = claim.owner->second.service;
-    return std::tuple<bool, std::string_view, std::string_view>(
-        !is_given(claim.kind), service ? std::string_view(service->created) : "", claim.owner->first);
+    // Who has just been removed keeps its claims until the next flush.
+    const auto& [key, record] = *claim.owner;
+    return std::tuple<int, std::uint64_t, std::string_view, std::string_view>(
+        rank_of(claim.kind), record.host_port ? ~record.host_port->order : 0,
+        record.service ? std::string_view(record.service->created) : "", key);
   };
   const auto first = std::ranges::min_element(holding.claims, {}, precedence);
   return first == holding.claims.end() ? nullptr : &*first;
@@ -245,6 +297,13 @@ const Registry::Claim* Registry::holder_of(const Holding& holding) {
 bool Registry::holds(const Entry& entry, const Frontend& frontend) const {
   const auto* holder = holder_of(frontends_.at(frontend));
   return holder != nullptr && holder->owner == &entry;
+}
+
+void Registry::settle(std::vector<Frontend> touched, Changes& changes) {
+  std::ranges::sort(touched);
+  const auto [first, last] = std::ranges::unique(touched);
+  touched.erase(first, last);
+  for (const auto& frontend : touched) settle(frontend, changes);
 }
 
 void Registry::settle(const Frontend& frontend, Changes& changes) {
@@ -261,7 +320,7 @@ void Registry::settle(const Frontend& frontend, Changes& changes) {
   const auto set = std::ranges::find(record.sets, holder->set, &Set::key);
   const FrontendEntry entry{.set = set->id,
                             .count = static_cast<std::uint32_t>(set->members.size()),
-                            .affinity_s = record.service->affinity_s};
+                            .affinity_s = record.service ? record.service->affinity_s : 0};
   if (holding.written == entry) return;
   holding.written = entry;
   changes.frontends.emplace_back(frontend, entry);
@@ -278,7 +337,7 @@ void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Chang
   const auto set = std::ranges::find(record.sets, entrance.set, &Set::key);
   const EntranceEntry entry{.set = set->id,
                             .count = static_cast<std::uint32_t>(set->members.size()),
-                            .affinity_s = record.service->affinity_s,
+                            .affinity_s = record.service ? record.service->affinity_s : 0,
                             .keep_source = entrance.set.scope == Scope::local,
                             .ranges = entrance.ranges,
                             .table = set->places};
@@ -287,57 +346,9 @@ void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Chang
   changes.entrances.emplace_back(frontend, entry);
 }
 
-void Registry::list(const std::function<void(const Listing&)>& take) const {
-  for (const auto& entry : records_) {
-    const auto& [key, record] = entry;
-    if (!record.service || record.frontends.empty()) continue;
-    Listing listing{.key = key, .frontends = {}};
-    for (const auto& each : record.frontends) {
-      const bool held = holds(entry, each.frontend);
-      listing.frontends.push_back(
-          {.frontend = each.frontend,
-           .kind = each.kind,
-           .held = held,
-           .access = held && each.entrance ? std::optional(each.entrance->set.scope) : std::nullopt,
-           .backends = targets_of(*record.service, record.slices, each.set, facts_.zone)});
-    }
-    take(listing);
-  }
-}
-
-std::map<std::uint16_t, HealthCheck> Registry::health_checks() const {
-  std::map<std::uint16_t, HealthCheck> checks;
-  for (const auto& [key, record] : checked_) {
-    const auto& service = *record->service;
-    checks.try_emplace(
-        service.health_check_port,
-        HealthCheck{.space = service.space, .name = service.name, .endpoints = local_endpoints(record->slices)});
-  }
-  return checks;
-}
-
-std::vector<std::string> Registry::problems() const {
-  std::vector<std::string> lines;
-  for (const auto& [frontend, holding] : frontends_) {
-    const auto* holder = holding.claims.size() > 1 ? holder_of(holding) : nullptr;
-    for (const auto& claim : holding.claims) {
-      if (holder == nullptr || &claim == holder) continue;
-      lines.push_back("service " + claim.owner->first + ": " + to_string(frontend) + " is held by service " +
-                      holder->owner->first);
-    }
-  }
-  for (const auto& [key, record] : records_) {
-    std::set<std::string> own;
-    for (const auto& each : record.frontends) {
-      if (each.is_own)
-        own.insert(std::to_string(each.set.port) + "/" + std::string(kube::to_string(each.set.protocol)));
-    }
-    for (const auto& port : own) {
-      lines.push_back("service " + key + ": port " + port + " is left to kube-proxy where it is asked for from " +
-                      "outside: this node itself is among the endpoints");
-    }
-  }
-  return lines;
+std::vector<Target> Registry::targets_of(const Record& record, const SetKey& set) const {
+  if (record.host_port) return service::targets_of(*record.host_port, set);
+  return service::targets_of(*record.service, record.slices, set, facts_.zone);
 }
 
 }  // namespace netkite::service

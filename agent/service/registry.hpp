@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All services and their endpoints, and the difference between what the kernel has of them and what it should have.
-// Not thread-safe. Pure: no system calls, no clock.
+// All services and their endpoints, the ports that pods have of the node, and the difference between what the kernel
+// has of them and what it should have. Not thread-safe. Pure: no system calls, no clock.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ struct ListedFrontend {
 };
 
 struct Listing {
-  std::string key;
+  std::string key;  // the service's, or the pod's
   std::vector<ListedFrontend> frontends;
 };
 
@@ -39,9 +39,10 @@ struct HealthCheck {
   bool operator==(const HealthCheck&) const = default;
 };
 
-// Keys are "namespace/name". A frontend that several services want belongs to the one to which the API server has given
-// it (ClusterIP, NodePort), so that nobody can take it away by writing it into spec.externalIPs; then to the oldest;
-// then to the first by key. When that one goes the next one gets it.
+// Keys are "namespace/name". A frontend that several want belongs to the service to which the API server has given it
+// (ClusterIP, NodePort), so that nobody can take it away by writing it into spec.externalIPs; then to the pod that has
+// asked for the port last, since what it takes over from may be a former life of the same pod; then to the oldest
+// service; then to the first by key. When that one goes the next one gets it.
 class Registry {
  public:
   explicit Registry(Facts facts) : facts_(std::move(facts)) {}
@@ -60,17 +61,23 @@ class Registry {
   // Before its service, or after it.
   void set_slice(const std::string& key, kube::EndpointSlice slice);
   void remove_slice(const std::string& key);
+  // Keys of their own, whatever they look like.
+  void set_host_port(const std::string& key, HostPort host_port);
+  void remove_host_port(const std::string& key);
 
   // The smallest difference since the last flush() or adopt(), which counts as carried out from then on. It takes as
   // long as there are services that were touched, not as there are services.
   [[nodiscard]] Changes flush();
+  // The same of pods' ports alone, while not all services are known. What a former run has left and may be a service's
+  // stays as it is, until a flush().
+  [[nodiscard]] Changes flush_host_ports();
 
-  // Each service that is served, by key, as of the last flush().
+  // Each service and each pod's port that is served, by key, as of the last flush().
   void list(const std::function<void(const Listing&)>& take) const;
   // By healthCheckNodePort, of the services with externalTrafficPolicy Local, as of the last flush(). The API server
   // gives each port to one service; elsewhere the first by key has it.
   [[nodiscard]] std::map<std::uint16_t, HealthCheck> health_checks() const;
-  // A line for each frontend that a service does not get, and for each port without its entrances.
+  // A line for each frontend that a service or pod does not get, and for each port without its entrances.
   [[nodiscard]] std::vector<std::string> problems() const;
 
  private:
@@ -83,6 +90,7 @@ class Registry {
   };
   struct Record {
     std::optional<kube::Service> service;  // none: slices came first, or it has just gone
+    std::optional<HostPort> host_port;     // in place of a service and slices
     std::vector<const kube::EndpointSlice*> slices;
     std::vector<PlannedFrontend> frontends;  // for each there is a claim
     std::vector<Set> sets;
@@ -108,13 +116,19 @@ class Registry {
 
   [[nodiscard]] static const Claim* holder_of(const Holding& holding);
   [[nodiscard]] bool holds(const Entry& entry, const Frontend& frontend) const;
+  [[nodiscard]] static std::string name_of(const Entry& entry);
+  [[nodiscard]] std::vector<Target> targets_of(const Record& record, const SetKey& set) const;
   void mark(Entry& entry);
   void detach(const Slice& slice);
+  // What has gone is forgotten.
+  void clean(const std::vector<Entry*>& flushed);
   void note_health_check(const Entry& entry);
   void claim(Entry& entry, std::vector<Frontend>& touched);
   void refresh(Entry& entry, Changes& changes);
   [[nodiscard]] Former recognise(const Entry& entry, Set& set);
   void furnish(const Record& record, Set& set) const;
+  // Each of `touched` once.
+  void settle(std::vector<Frontend> touched, Changes& changes);
   void settle(const Frontend& frontend, Changes& changes);
   static void settle_entrance(const Frontend& frontend, Holding& holding, Changes& changes);
 

@@ -74,15 +74,15 @@ TEST(NetConf, WantedAddresses) {
 
 TEST(NetConf, PluginsBehindUsNeedTheStack) {
   json conf = minimal();
-  EXPECT_FALSE(read(conf)->wishes.port_mappings);
+  EXPECT_TRUE(read(conf)->wishes.port_mappings.empty());
   for (const char* nothing : {R"({"portMappings": null})", R"({"portMappings": []})", R"({"bandwidth": {}})"}) {
     conf["runtimeConfig"] = json::parse(nothing);
-    EXPECT_FALSE(read(conf)->wishes.port_mappings) << nothing;
+    EXPECT_TRUE(read(conf)->wishes.port_mappings.empty()) << nothing;
     EXPECT_FALSE(read(conf)->limits) << nothing;
   }
   conf["runtimeConfig"] =
       json::parse(R"({"portMappings": [{"hostPort": 80, "containerPort": 80, "protocol": "tcp"}]})");
-  EXPECT_TRUE(read(conf)->wishes.port_mappings);
+  EXPECT_EQ(read(conf)->wishes.port_mappings.size(), 1U);
 }
 
 TEST(NetConf, Bandwidth) {
@@ -123,6 +123,48 @@ TEST(NetConf, BandwidthThatMakesNoSense) {
     EXPECT_EQ(refused.error().message.substr(0, std::string(message).size()), message);
     EXPECT_TRUE(read(conf, Command::del)) << "DEL of what another version has added: " << bandwidth;
   }
+}
+
+TEST(NetConf, PortMappings) {
+  json conf = minimal();
+  conf["runtimeConfig"] = {{"portMappings", json::parse(R"([
+    {"hostPort": 8080, "containerPort": 80}, {"hostPort": 53, "containerPort": 5353, "protocol": "UDP", "hostIP": ""},
+    {"hostPort": 1, "containerPort": 65535, "protocol": "Sctp", "hostIP": "2001:db8::1"},
+    {"HostPort": 2, "ContainerPort": 2, "Protocol": "", "HostIP": "0.0.0.0"}])")}};
+  std::vector<std::string> texts;
+  for (const auto& each : read(conf)->wishes.port_mappings) texts.push_back(to_string(each));
+  EXPECT_THAT(texts,
+              ::testing::ElementsAre("8080:80/tcp", "53:5353/udp", "[2001:db8::1]:1:65535/sctp", "0.0.0.0:2:2/tcp"));
+}
+
+TEST(NetConf, APortMappingThatMakesNoSenseIsRefusedByItsField) {
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {R"(7)", "portMappings[1] is 7: it must be an object"},
+      {R"({"containerPort": 80})", "portMappings[1].hostPort is missing"},
+      {R"({"hostPort": 80})", "portMappings[1].containerPort is missing"},
+      {R"({"hostPort": 0, "containerPort": 80})", "portMappings[1].hostPort is 0"},
+      {R"({"hostPort": -1, "containerPort": 80})", "portMappings[1].hostPort is -1"},
+      {R"({"hostPort": 80, "containerPort": 65536})", "portMappings[1].containerPort is 65536"},
+      {R"({"hostPort": "80", "containerPort": 80})", "portMappings[1].hostPort is \"80\""},
+      {R"({"hostPort": 80.5, "containerPort": 80})", "portMappings[1].hostPort is 80.5"},
+      {R"({"hostPort": 80, "containerPort": 80, "protocol": "icmp"})", "portMappings[1].protocol is \"icmp\""},
+      {R"({"hostPort": 80, "containerPort": 80, "protocol": 6})", "portMappings[1].protocol is 6"},
+      {R"({"hostPort": 80, "containerPort": 80, "hostIP": "here"})", "portMappings[1].hostIP: "},
+      {R"({"hostPort": 80, "containerPort": 80, "hostIP": "192.0.2.1/24"})", "portMappings[1].hostIP: "},
+      {R"({"hostPort": 80, "containerPort": 80, "hostIP": 1})", "portMappings[1].hostIP is 1"},
+  };
+  json conf = minimal();
+  for (const auto& [mapping, why] : cases) {
+    conf["runtimeConfig"] = {
+        {"portMappings", json::array({{{"hostPort", 1}, {"containerPort", 1}}, json::parse(mapping)})}};
+    const auto refused = read(conf);
+    ASSERT_FALSE(refused) << mapping;
+    EXPECT_THAT(refused.error().message, HasSubstr(why));
+  }
+  conf["runtimeConfig"] = {{"portMappings", {{"hostPort", 80}}}};
+  EXPECT_THAT(read(conf).error().message, HasSubstr("it must be an array"));
+  conf["runtimeConfig"] = {{"portMappings", json(1025, json{{"hostPort", 1}, {"containerPort", 1}})}};
+  EXPECT_THAT(read(conf).error().message, HasSubstr("at most 1024"));
 }
 
 TEST(NetConf, APodsAnnotationNamesItsDevice) {

@@ -23,6 +23,7 @@
 
 #include "common/base/ip.hpp"
 #include "common/base/result.hpp"
+#include "common/wire/port_mapping.hpp"
 
 namespace netkite::wire {
 
@@ -61,8 +62,9 @@ struct PrepareRequest {
   std::vector<Ip> requested_ips{};                     // the `ips` capability or args; empty: the agent chooses
   std::optional<Mac> requested_mac{};                  // refused (invalid) when the device mode is netkit (L3)
   std::string pod_namespace{}, pod_name{}, pod_uid{};  // CNI_ARGS K8S_POD_*, may be empty
-  bool stack_path = false;             // plugins behind us work on the pod's packets in the node's stack: no short cuts
-  bool port_mappings = false;          // one of them translates: with limits of ours alone no stack is needed
+  bool stack_path = false;  // plugins behind us work on the pod's packets in the node's stack: no short cuts
+  // Those that the agent may serve itself, and then they need no `stack_path`.
+  std::vector<PortMapping> port_mappings{};
   bool bandwidth = false;              // one of them limits rates: the field's plugin for that knows veth devices only
   std::optional<Bandwidth> limits{};   // the same in numbers, for a node that keeps them itself
   std::optional<DeviceMode> device{};  // the pod's own wish; empty: as the node is configured

@@ -13,6 +13,7 @@ constexpr std::size_t kLongestText = 4096;
 constexpr std::size_t kLongestName = 255;  // network names and container ids
 constexpr std::size_t kMostAddresses = 16;
 constexpr std::size_t kMostAttachments = 4096;
+constexpr std::size_t kMostPortMappings = 1024;
 
 // What is wrong with the members taken together, as "<field> <complaint>"; empty when nothing is.
 using Complaint = std::string;
@@ -153,6 +154,9 @@ class Decoder {
   void read(const json& source, const std::string& field, DeviceMode& value) {
     read_text(source, field, value, parse_device_mode);
   }
+  void read(const json& source, const std::string& field, PortMapping& value) {
+    read_text(source, field, value, parse_port_mapping);
+  }
 
   template <typename T>
     requires(std::same_as<T, Attachment> || std::same_as<T, Bandwidth>)
@@ -169,7 +173,9 @@ class Decoder {
 
   template <typename T>
   void read(const json& source, const std::string& field, std::vector<T>& values) {
-    constexpr std::size_t kMost = std::same_as<T, Attachment> ? kMostAttachments : kMostAddresses;
+    constexpr std::size_t kMost = std::same_as<T, Attachment>    ? kMostAttachments
+                                  : std::same_as<T, PortMapping> ? kMostPortMappings
+                                                                 : kMostAddresses;
     if (!source.is_array()) return complain(field, "must be an array");
     if (source.size() > kMost) return complain(field, "has more than " + std::to_string(kMost) + " elements");
     for (std::size_t i = 0; i < source.size() && complaint_.empty(); ++i) {

@@ -16,6 +16,7 @@ json element(std::uint64_t value) { return value; }
 json element(DeviceMode value) { return to_string(value); }
 json element(const Ip& value) { return value.to_string(); }
 json element(const Mac& value) { return value.to_string(); }
+json element(const PortMapping& value) { return to_string(value); }
 json element(const Attachment& value) { return encode(value); }
 json element(const Bandwidth& value) { return encode(value); }
 

@@ -6,6 +6,7 @@
 . "$(dirname "$0")/kubelet.bash"
 . "$(dirname "$0")/daemonset.bash"
 "$root/dev/manifests" --check || fail "install.yaml or uninstall.yaml is not what the chart says"
+lacks "the conflist where Netkite serves host ports" portmap "$("$root/dev/manifests" --print 'config.services={enabled: true, host_ports: true}')"
 bare_cluster
 for node in a b; do node_world "$node" | sort > "$lab/before-$node"; done
 chart() {

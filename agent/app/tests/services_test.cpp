@@ -163,5 +163,69 @@ TEST_F(ServicesTest, HealthChecksFollowWhatIsWritten) {
   work();
 }
 
+class HostPortsTest : public ServicesTest {
+ protected:
+  HostPortsTest() {
+    options_.services.host_ports = true;
+    start();
+  }
+  void start() {
+    services_.emplace(context_, options_, datapath_, [this] { ++readied_; }, std::chrono::milliseconds(20));
+    subscriptions_ = services_->subscriptions();
+  }
+  void tell_pod(endpoint::State state) {
+    endpoint::Endpoint pod;
+    pod.attachment = {.network = "net", .container_id = "p", .ifname = "eth0"};
+    pod.host_ifname = "nk1";
+    pod.state = state;
+    pod.addresses = {Ip::parse("10.77.0.9").value()};
+    pod.host_ports = {wire::parse_port_mapping("8080:80/udp").value()};
+    services_->take_host_ports(pod);
+    work();
+  }
+  static kube::Node own_node() {
+    return {.name = "a", .pod_ranges = {}, .addresses = {Ip::parse("192.0.2.1").value()}, .zone = {}};
+  }
+};
+
+TEST_F(HostPortsTest, AreServedWithoutTheCluster) {
+  services_->recall_own_node(own_node());
+  tell_pod(endpoint::State::ready);
+  ASSERT_EQ(datapath_.last_changes.entrances.size(), 1U);
+  EXPECT_EQ(to_string(datapath_.last_changes.entrances[0].first), "192.0.2.1:8080/UDP");
+  EXPECT_EQ(datapath_.last_changes.frontends.size(), 1U);
+  EXPECT_TRUE(services_->waits());
+  EXPECT_EQ(readied_, 0);
+  tell_pod(endpoint::State::removing);
+  EXPECT_EQ(datapath_.last_changes.gone_entrances.size(), 1U);
+  EXPECT_EQ(datapath_.last_changes.gone_backends.size(), 1U);
+}
+
+TEST_F(HostPortsTest, ComeWithTheNodesAddresses) {
+  tell_pod(endpoint::State::ready);
+  EXPECT_EQ(journal_.count("write services"), 0);
+  services_->set_own_node(own_node());
+  work();
+  EXPECT_EQ(datapath_.last_changes.entrances.size(), 1U);
+  tell_service("10.96.0.1");
+  services().synced();
+  slices().synced();
+  work();
+  EXPECT_EQ(datapath_.last_changes.frontends.size(), 1U);
+  EXPECT_TRUE(datapath_.last_changes.gone_entrances.empty());
+  EXPECT_FALSE(services_->waits());
+}
+
+TEST_F(HostPortsTest, AWriteThatFailsIsRepeated) {
+  services_->recall_own_node(own_node());
+  journal_.failing = {"write services"};
+  tell_pod(endpoint::State::ready);
+  EXPECT_THAT(services_->problems(), ElementsAre("services: write services was told to fail"));
+  journal_.failing.clear();
+  work(std::chrono::milliseconds(100));
+  EXPECT_THAT(services_->problems(), IsEmpty());
+  EXPECT_EQ(datapath_.last_changes.entrances.size(), 1U);
+}
+
 }  // namespace
 }  // namespace netkite::app

@@ -46,6 +46,8 @@ TEST(Loader, KubernetesHasThePools) {
   EXPECT_THAT(message(R"({"kubernetes": {"enabled": true, "server": "192.0.2.1"}})"), HasSubstr("kubernetes.server"));
   EXPECT_THAT(message(R"({"kubernetes": {"enabled": false}})"), HasSubstr("pools: at least one"));
   EXPECT_THAT(message(R"({"pools": ["10.1.0.0/24"], "services": {"enabled": true}})"), HasSubstr("services.enabled"));
+  EXPECT_THAT(message(R"({"pools": ["10.1.0.0/24"], "services": {"host_ports": true}})"),
+              HasSubstr("services.host_ports: it needs services.enabled"));
   EXPECT_THAT(message(R"({"kubernetes": {"enabled": true}, "services": {"enabled": true, "cgroup": "x"}})"),
               HasSubstr("services.cgroup"));
   EXPECT_EQ(parse(R"({"kubernetes": {"enabled": true, "manifests": "/m"}})")->kubernetes.manifests, "/m");

@@ -249,7 +249,7 @@ TEST_F(ManagerTest, LimitsOfOursNeedNeitherVethNorStack) {
   EXPECT_EQ(datapath.attached.at(name_of(pod("a"))).bandwidth, kLimits);
 
   request.attachment = pod("b");
-  request.port_mappings = true;
+  request.port_mappings = {wire::parse_port_mapping("8080:80/tcp").value()};
   ASSERT_TRUE(manager->prepare(request, netns));
   build(pod("b"));
   ASSERT_TRUE(commit(pod("b")));

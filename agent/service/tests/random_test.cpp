@@ -13,7 +13,7 @@
 namespace netkite::service {
 namespace {
 
-constexpr unsigned kServices = 6, kSlices = 8, kSteps = 400;
+constexpr unsigned kServices = 6, kSlices = 8, kHostPorts = 5, kSteps = 400;
 
 class World {
  public:
@@ -47,9 +47,11 @@ class World {
   bool maybe(unsigned one_in) { return below(one_in) == 0; }
 
   void change() {
-    switch (below(8)) {
+    switch (below(9)) {
       case 0:
         return change_service();
+      case 8:
+        return change_host_port();
       case 1:
         facts_.external_ips = !maybe(4);
         facts_.zone = maybe(2) ? "a" : "b";
@@ -120,10 +122,43 @@ class World {
     registry_->set_slice(key, slice);
   }
 
+  // Some of them want a NodePort, or an external address.
+  void change_host_port() {
+    const auto key = std::to_string(below(kHostPorts));
+    if (maybe(3)) {
+      host_ports_.erase(key);
+      return registry_->remove_host_port(key);
+    }
+    HostPort wanted{.pod = "n/p" + key, .protocol = maybe(4) ? kUdp : kTcp};
+    wanted.port = maybe(2) ? port(30'000) : port(80);
+    wanted.pod_port = port(8080 + below(2));
+    if (maybe(2)) wanted.address = Ip::v4(below(3) > 0 ? 0xc6336400U + below(3) : 0);
+    wanted.pod_addresses.push_back(Ip::v4(0x0a000001U + below(8)));
+    if (maybe(2)) wanted.pod_addresses.push_back(ip("fd01::" + std::to_string(below(8) + 1)));
+    wanted.order = ++last_order_;
+    host_ports_[key] = wanted;
+    registry_->set_host_port(key, wanted);
+  }
+
+  // Pods are known before services are, and nothing that is served stops meanwhile.
+  void flush_host_ports() {
+    const auto former = maps_;
+    maps_.apply(registry_->flush_host_ports());
+    for (const auto& [frontend, entry] : former.frontends) {
+      ASSERT_TRUE(maps_.frontends.contains(frontend)) << to_string(frontend);
+      EXPECT_EQ(maps_.behind(frontend), former.behind(frontend)) << to_string(frontend);
+    }
+    for (const auto& [key, wanted] : host_ports_) {
+      for (const auto& each : frontends_of(wanted, facts_)) EXPECT_TRUE(maps_.frontends.contains(each.frontend));
+    }
+  }
+
   void restart() {
     registry_ = std::make_unique<Registry>(facts_);
     maps_.forget_gone();
     registry_->adopt(maps_.table());
+    for (const auto& [key, wanted] : host_ports_) registry_->set_host_port(key, wanted);
+    if (maybe(2)) flush_host_ports();
     for (const auto& [key, service] : services_) registry_->set_service(key, service);
     for (const auto& [key, slice] : slices_) registry_->set_slice(key, slice);
   }
@@ -135,20 +170,27 @@ class World {
     }
     return mine;
   }
+  bool is_service(const std::string& key) const { return services_.contains(key); }
   std::vector<std::string> targets(const std::string& key, const SetKey& set) const {
     std::vector<std::string> texts;
-    for (const auto& each : targets_of(services_.at(key), slices_of(key), set, facts_.zone)) {
+    for (const auto& each : is_service(key) ? targets_of(services_.at(key), slices_of(key), set, facts_.zone)
+                                            : targets_of(host_ports_.at(key), set)) {
       texts.push_back(text_of(each.address, each.port));
     }
     return texts;
   }
 
   struct Winner {
-    std::tuple<bool, std::string, std::string> rank;
+    std::tuple<int, std::int64_t, std::string, std::string> rank;
     PlannedFrontend planned;
-    [[nodiscard]] const std::string& key() const { return std::get<2>(rank); }
+    [[nodiscard]] const std::string& key() const { return std::get<3>(rank); }
   };
   using Owner = std::pair<std::string, SetKey>;
+
+  static void compete(std::map<Frontend, Winner>& winners, const Winner& winner) {
+    auto& best = winners.try_emplace(winner.planned.frontend, winner).first->second;
+    if (winner.rank < best.rank) best = winner;
+  }
 
   // The maps, with what everything means compiled anew.
   void compare() const {
@@ -157,14 +199,18 @@ class World {
     for (const auto& [key, service] : services_) {
       for (const auto& each : frontends_of(service, slices_of(key), facts_)) {
         const bool written = each.kind == Kind::external_ip || each.kind == Kind::load_balancer;
-        const Winner winner{.rank = {written, service.created, key}, .planned = each};
-        auto& best = winners.try_emplace(each.frontend, winner).first->second;
-        if (winner.rank < best.rank) best = winner;
+        compete(winners, {.rank = {written ? 2 : 0, 0, service.created, key}, .planned = each});
         sets.emplace(key, each.set);
         if (!each.entrance) continue;
         sets.emplace(key, each.entrance->set);
         entered.emplace(key, each.entrance->set);
         if (each.entrance->ranges) bound.emplace(key, each.entrance->set);
+      }
+    }
+    for (const auto& [key, wanted] : host_ports_) {
+      for (const auto& each : frontends_of(wanted, facts_)) {
+        compete(winners, {.rank = {1, -static_cast<std::int64_t>(wanted.order), "", key}, .planned = each});
+        sets.emplace(key, each.set);
       }
     }
     std::map<std::uint32_t, Owner> owners;
@@ -182,6 +228,7 @@ class World {
     EXPECT_EQ(maps_.ranges.size(), ranges);
   }
 
+  std::uint32_t affinity_of(const std::string& key) const { return is_service(key) ? services_.at(key).affinity_s : 0; }
   std::uint32_t places_of(std::size_t backends) const { return facts_.maglev ? places_for(backends) : 0; }
 
   void compare_frontends(const std::map<Frontend, Winner>& winners, std::map<std::uint32_t, Owner>& owners) const {
@@ -191,7 +238,7 @@ class World {
       EXPECT_THAT(maps_.behind(frontend), ::testing::UnorderedElementsAreArray(targets(key, winner.planned.set)))
           << to_string(frontend);
       const auto& entry = maps_.frontends.at(frontend);
-      EXPECT_EQ(entry.affinity_s, services_.at(key).affinity_s);
+      EXPECT_EQ(entry.affinity_s, affinity_of(key));
       const Owner owner{key, winner.planned.set};
       EXPECT_EQ(owners.emplace(entry.set, owner).first->second, owner) << "two services share a set";
     }
@@ -208,13 +255,14 @@ class World {
       ASSERT_TRUE(maps_.entrances.contains(frontend)) << to_string(frontend);
       EXPECT_THAT(maps_.behind_entrance(frontend), ::testing::UnorderedElementsAreArray(expected));
       const auto& entry = maps_.entrances.at(frontend);
-      EXPECT_EQ(entry.affinity_s, services_.at(key).affinity_s);
-      EXPECT_EQ(entry.keep_source, services_.at(key).external_local);
+      EXPECT_EQ(entry.affinity_s, affinity_of(key));
+      EXPECT_EQ(entry.keep_source, !is_service(key) || services_.at(key).external_local);
       EXPECT_EQ(entry.ranges, planned.ranges);
-      EXPECT_EQ(entry.table, places_of(expected.size()));
+      EXPECT_EQ(entry.table, is_service(key) ? places_of(expected.size()) : 0U);
       const Owner owner{key, planned.set};
       EXPECT_EQ(owners.emplace(entry.set, owner).first->second, owner) << "two services share a set";
       compare_table(entry);
+      if (!is_service(key)) continue;
       for (const auto& each : ranges_of(services_.at(key), planned.set)) {
         EXPECT_TRUE(!entry.ranges || maps_.ranges.contains({.set = entry.set, .clients = each}));
       }
@@ -239,6 +287,8 @@ class World {
   Facts facts_;
   std::map<std::string, kube::Service> services_;
   std::map<std::string, kube::EndpointSlice> slices_;
+  std::map<std::string, HostPort> host_ports_;
+  std::uint64_t last_order_ = 0;
   Maps maps_;
   std::unique_ptr<Registry> registry_ = std::make_unique<Registry>(facts_);
 };

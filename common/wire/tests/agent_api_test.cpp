@@ -30,7 +30,7 @@ TEST(AgentApi, RequestsSurviveTheWire) {
       .pod_name = "web-0",
       .pod_uid = "u-1",
       .stack_path = true,
-      .port_mappings = true,
+      .port_mappings = {parse_port_mapping("8080:80/tcp").value()},
       .bandwidth = true,
       .limits = Bandwidth{.ingress_rate = 1000, .ingress_burst = 1, .egress_rate = 2000, .egress_burst = 2},
       .device = DeviceMode::veth};
@@ -44,7 +44,7 @@ TEST(AgentApi, RequestsSurviveTheWire) {
   EXPECT_EQ(back->pod_name, prepare.pod_name);
   EXPECT_EQ(back->pod_uid, prepare.pod_uid);
   EXPECT_TRUE(back->stack_path);
-  EXPECT_TRUE(back->port_mappings);
+  EXPECT_EQ(back->port_mappings, prepare.port_mappings);
   EXPECT_TRUE(back->bandwidth);
   EXPECT_EQ(back->limits, prepare.limits);
   EXPECT_EQ(back->device, DeviceMode::veth);

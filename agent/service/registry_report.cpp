@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the registry tells people and load balancers.
+#include <set>
+
+#include "agent/service/registry.hpp"
+
+namespace netkite::service {
+
+void Registry::list(const std::function<void(const Listing&)>& take) const {
+  for (const auto& entry : records_) {
+    const auto& [key, record] = entry;
+    if ((!record.service && !record.host_port) || record.frontends.empty()) continue;
+    Listing listing{.key = record.host_port ? record.host_port->pod : key, .frontends = {}};
+    for (const auto& each : record.frontends) {
+      const bool held = holds(entry, each.frontend);
+      listing.frontends.push_back(
+          {.frontend = each.frontend,
+           .kind = each.kind,
+           .held = held,
+           .access = held && each.entrance ? std::optional(each.entrance->set.scope) : std::nullopt,
+           .backends = targets_of(record, each.set)});
+    }
+    take(listing);
+  }
+}
+
+std::string Registry::name_of(const Entry& entry) {
+  const auto& [key, record] = entry;
+  return record.host_port ? "pod " + record.host_port->pod : "service " + key;
+}
+
+std::map<std::uint16_t, HealthCheck> Registry::health_checks() const {
+  std::map<std::uint16_t, HealthCheck> checks;
+  for (const auto& [key, record] : checked_) {
+    const auto& service = *record->service;
+    checks.try_emplace(
+        service.health_check_port,
+        HealthCheck{.space = service.space, .name = service.name, .endpoints = local_endpoints(record->slices)});
+  }
+  return checks;
+}
+
+std::vector<std::string> Registry::problems() const {
+  std::vector<std::string> lines;
+  for (const auto& [frontend, holding] : frontends_) {
+    const auto* holder = holding.claims.size() > 1 ? holder_of(holding) : nullptr;
+    for (const auto& claim : holding.claims) {
+      if (holder == nullptr || &claim == holder) continue;
+      lines.push_back(name_of(*claim.owner) + ": " + to_string(frontend) + " is held by " + name_of(*holder->owner));
+    }
+  }
+  for (const auto& [key, record] : records_) {
+    std::set<std::string> own;
+    for (const auto& each : record.frontends) {
+      if (each.is_own)
+        own.insert(std::to_string(each.set.port) + "/" + std::string(kube::to_string(each.set.protocol)));
+    }
+    for (const auto& port : own) {
+      lines.push_back("service " + key + ": port " + port + " is left to kube-proxy where it is asked for from " +
+                      "outside: this node itself is among the endpoints");
+    }
+  }
+  return lines;
+}
+
+}  // namespace netkite::service
