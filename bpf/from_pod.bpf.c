@@ -13,6 +13,7 @@
 #include "lib/drop.h"
 #include "lib/inspect.h"
 #include "lib/leave.h"
+#include "lib/pace.h"
 #include "lib/service_path.h"
 #include "lib/tunnels.h"
 #include "lib/verdict.h"
@@ -139,6 +140,60 @@ static __noinline int answer6(struct __sk_buff *ctx)
 	return connection ? nk_follow6(ctx, &packet, connection, NK_HOOK_FROM_POD) : NK_UNTOUCHED;
 }
 
+static __always_inline bool pace_if_sent(struct __sk_buff *ctx, struct nk_pace *pace, struct bpf_fib_lookup *route,
+					 const struct nk_tunnel *tunnel)
+{
+	long answer = bpf_fib_lookup(ctx, route, sizeof(*route), BPF_FIB_LOOKUP_SKIP_NEIGH);
+
+	if (answer && answer <= BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return true;
+	if (!tunnel)
+		return nk_depart_in_turn(ctx, pace, 0);
+	return nk_depart_in_turn(ctx, pace, tunnel->family == NK_AF_INET ? NK_WRAPPING : NK_WRAPPING_IPV6);
+}
+
+/* The stack decides where the packet goes: it is limited if that is away from the node. False: it has to be dropped. */
+static __noinline bool pace_in_stack4(struct __sk_buff *ctx)
+{
+	struct bpf_fib_lookup route = { .family = NK_AF_INET, .ifindex = ctx->ifindex };
+	struct nk_pace *pace = nk_pace_of(ctx);
+	__u32 ends[2];
+
+	if (!pace || bpf_skb_load_bytes(ctx, ETH_HLEN + offsetof(struct iphdr, saddr), ends, sizeof(ends)) ||
+	    nk_endpoint4(&ends[1]))
+		return true;
+	route.ipv4_src = ends[0];
+	route.ipv4_dst = ends[1];
+	return pace_if_sent(ctx, pace, &route, nk_tunnel4(ends[1]));
+}
+
+static __noinline bool pace_in_stack6(struct __sk_buff *ctx)
+{
+	struct bpf_fib_lookup route = { .family = NK_AF_INET6, .ifindex = ctx->ifindex };
+	struct nk_pace *pace = nk_pace_of(ctx);
+
+	if (!pace ||
+	    bpf_skb_load_bytes(ctx, ETH_HLEN + offsetof(struct ipv6hdr, saddr), route.ipv6_src,
+			       sizeof(route.ipv6_src) + sizeof(route.ipv6_dst)) ||
+	    nk_endpoint6(route.ipv6_dst))
+		return true;
+	return pace_if_sent(ctx, pace, &route, nk_tunnel6(route.ipv6_dst));
+}
+
+static __always_inline int to_stack4(struct __sk_buff *ctx)
+{
+	if (nk_config.bandwidth && !pace_in_stack4(ctx))
+		return refuse(ctx, NK_DROP_BANDWIDTH);
+	return nk_accept(ctx);
+}
+
+static __always_inline int to_stack6(struct __sk_buff *ctx)
+{
+	if (nk_config.bandwidth && !pace_in_stack6(ctx))
+		return refuse(ctx, NK_DROP_BANDWIDTH);
+	return nk_accept(ctx);
+}
+
 static __always_inline int from_pod4(struct __sk_buff *ctx)
 {
 	struct ethhdr *eth = nk_ipv4_frame(ctx);
@@ -165,17 +220,19 @@ static __always_inline int from_pod4(struct __sk_buff *ctx)
 	if (nk_config.masquerade && nk_may_forward() && !flow->way.mtu) {
 		int verdict = nk_depart4(ctx, flow->way.kind == NK_WAY_MASKED);
 
-		return verdict == NK_UNTOUCHED ? nk_accept(ctx) : verdict;
+		return verdict == NK_UNTOUCHED ? to_stack4(ctx) : verdict;
 	}
 	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
 		int verdict = answer4(ctx);
 
-		return verdict == NK_UNTOUCHED ? nk_accept(ctx) : verdict;
+		return verdict == NK_UNTOUCHED ? to_stack4(ctx) : verdict;
 	}
 	/* What a router answers or looks into is the stack's: the last hop, options, packets that are too big. */
 	if (nk_config.after_hooks || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN || ip->ttl <= 1) ||
 	    !nk_fits(ctx, &flow->way, sizeof(*ip), ip->protocol))
-		return nk_accept(ctx);
+		return to_stack4(ctx);
+	if (!nk_pace(ctx, &flow->way))
+		return refuse(ctx, NK_DROP_BANDWIDTH);
 	nk_hop4(ip);
 	if (nk_config.vni && flow->way.kind >= NK_WAY_TUNNEL)
 		return nk_leave_by_tunnel(ctx, &flow->way, NK_HOOK_FROM_POD);
@@ -210,16 +267,18 @@ static __always_inline int from_pod6(struct __sk_buff *ctx)
 	if (nk_config.masquerade && nk_may_forward() && !flow->way.mtu) {
 		int verdict = nk_depart6(ctx, flow->way.kind == NK_WAY_MASKED);
 
-		return verdict == NK_UNTOUCHED ? nk_accept(ctx) : verdict;
+		return verdict == NK_UNTOUCHED ? to_stack6(ctx) : verdict;
 	}
 	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
 		int verdict = answer6(ctx);
 
-		return verdict == NK_UNTOUCHED ? nk_accept(ctx) : verdict;
+		return verdict == NK_UNTOUCHED ? to_stack6(ctx) : verdict;
 	}
 	if (nk_config.after_hooks || unlikely(ip->hop_limit <= 1) ||
 	    !nk_fits(ctx, &flow->way, sizeof(*ip), ip->nexthdr))
-		return nk_accept(ctx);
+		return to_stack6(ctx);
+	if (!nk_pace(ctx, &flow->way))
+		return refuse(ctx, NK_DROP_BANDWIDTH);
 	nk_hop6(ctx, ip);
 	if (nk_config.vni && flow->way.kind >= NK_WAY_TUNNEL)
 		return nk_leave_by_tunnel(ctx, &flow->way, NK_HOOK_FROM_POD);

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdio>
+#include <span>
 
 namespace netkite::cli {
 namespace {
@@ -10,6 +11,16 @@ namespace {
 std::string scalar(const nlohmann::json& value) {
   if (value.is_string()) return value.get<std::string>();
   return value.is_primitive() && !value.is_null() ? value.dump() : "";
+}
+
+// In the largest unit that is not larger than the number.
+std::string readable(std::uint64_t number, double step, std::span<const char* const> units) {
+  std::size_t unit = 0;
+  auto value = static_cast<double>(number);
+  for (; value >= step && unit + 1 < units.size(); ++unit) value /= step;
+  std::array<char, 32> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+  return buffer.data();
 }
 
 }  // namespace
@@ -38,12 +49,12 @@ std::string joined(const nlohmann::json& object, const std::string& key) {
 
 std::string readable_bytes(std::uint64_t bytes) {
   constexpr std::array kUnits = {"bytes", "KiB", "MiB", "GiB"};
-  std::size_t unit = 0;
-  auto value = static_cast<double>(bytes);
-  for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
-  std::array<char, 32> buffer{};
-  std::snprintf(buffer.data(), buffer.size(), unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
-  return buffer.data();
+  return readable(bytes, 1024, kUnits);
+}
+
+std::string readable_rate(std::uint64_t bits) {
+  constexpr std::array kUnits = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};
+  return readable(bits, 1000, kUnits);
 }
 
 std::string readable_seconds(std::uint64_t seconds) {

@@ -18,6 +18,7 @@ namespace netkite::cli {
 [[nodiscard]] std::string joined(const nlohmann::json& object, const std::string& key);
 
 [[nodiscard]] std::string readable_bytes(std::uint64_t bytes);      // "3.2 MiB"
+[[nodiscard]] std::string readable_rate(std::uint64_t bits);        // per second: "20 Mbit/s"
 [[nodiscard]] std::string readable_seconds(std::uint64_t seconds);  // "3d 4h", "2m 5s"
 
 void print_json(std::ostream& out, const nlohmann::json& json);

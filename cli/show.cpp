@@ -80,6 +80,17 @@ Result<void> show_status(Agent& agent, Output output, std::ostream& out) {
   return {};
 }
 
+// "in 20 Mbit/s", "out 1 Gbit/s"
+Json limits_of(const Json& endpoint) {
+  Json limits = Json::array();
+  const auto bandwidth = endpoint.find("bandwidth");
+  if (bandwidth == endpoint.end() || !bandwidth->is_object()) return limits;
+  for (const auto& [word, key] : {std::pair{"in ", "ingress_rate"}, std::pair{"out ", "egress_rate"}}) {
+    if (const auto bits = whole_number(*bandwidth, key); bits != 0) limits.push_back(word + readable_rate(bits));
+  }
+  return limits;
+}
+
 Result<void> show_endpoints(Agent& agent, Output output, std::ostream& out) {
   const auto reply = fetch_all(agent, "endpoints", "endpoints");
   if (!reply) return tl::make_unexpected(reply.error());
@@ -91,14 +102,15 @@ Result<void> show_endpoints(Agent& agent, Output output, std::ostream& out) {
   for (auto& row : rows) {
     const std::string name = text(row, "pod_name");
     row["pod"] = name.empty() ? text(row, "container_id").substr(0, 12) : text(row, "pod_namespace") + "/" + name;
+    row["limits"] = limits_of(row);
     Json labels = Json::array();
     const auto named = row.find("labels");
     if (named == row.end() || !named->is_object()) continue;
     for (const auto& [key, value] : named->items()) labels.push_back(key + "=" + text(*named, key));
     row["labels"] = std::move(labels);
   }
-  print_list(out, rows, {"ID", "POD", "INTERFACE", "ADDRESSES", "DEVICE", "HOST", "STATE", "LABELS"},
-             {"id", "pod", "ifname", "addresses", "device", "host_ifname", "state", "labels"});
+  print_list(out, rows, {"ID", "POD", "INTERFACE", "ADDRESSES", "DEVICE", "HOST", "STATE", "LIMITS", "LABELS"},
+             {"id", "pod", "ifname", "addresses", "device", "host_ifname", "state", "limits", "labels"});
   return {};
 }
 

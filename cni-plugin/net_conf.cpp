@@ -113,6 +113,11 @@ Outcome<void> read_details(const nlohmann::json& json, Command command, NetConf&
   auto wishes = read_wishes(json);
   if (!wishes) return tl::make_unexpected(wishes.error());
   conf.wishes = std::move(*wishes);
+  if (command == Command::add) {
+    auto limits = read_limits(json);
+    if (!limits) return tl::make_unexpected(limits.error());
+    conf.limits = *limits;
+  }
   auto dns = read_dns(json);
   if (!dns) return tl::make_unexpected(dns.error());
   conf.dns = std::move(*dns);

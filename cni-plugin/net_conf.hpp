@@ -20,6 +20,7 @@ struct NetConf {
   std::string name;
   std::string agent_socket{wire::kDefaultSocket};   // key agentSocket
   Wishes wishes;                                    // ADD only
+  std::optional<wire::Bandwidth> limits;            // of an ADD
   nlohmann::json dns = nlohmann::json::object();    // for the result
   nlohmann::json prev_result;                       // an object, or null when absent
   std::vector<wire::Attachment> valid_attachments;  // GC only; network left empty

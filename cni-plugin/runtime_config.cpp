@@ -34,6 +34,40 @@ bool has_any(const nlohmann::json* runtime, std::string_view capability) {
   return wish != nullptr && !wish->empty();
 }
 
+Outcome<std::uint64_t> read_bits(const nlohmann::json& bandwidth, std::string_view key) {
+  const auto* value = find(bandwidth, key);
+  if (value == nullptr) return 0;
+  // From JSON's text: what is not negative is unsigned.
+  if (!value->is_number_unsigned()) {
+    return bad_field("runtimeConfig.bandwidth." + std::string(key), *value, "it must be a whole number of bits");
+  }
+  return value->get<std::uint64_t>();
+}
+
+// One direction; 0 and 0: no limit.
+Outcome<void> read_limit(const nlohmann::json& bandwidth, std::string_view direction, std::uint64_t& rate,
+                         std::uint64_t& burst) {
+  const auto rate_key = std::string(direction) + "Rate", burst_key = std::string(direction) + "Burst";
+  const auto read_rate = read_bits(bandwidth, rate_key), read_burst = read_bits(bandwidth, burst_key);
+  if (!read_rate) return tl::make_unexpected(read_rate.error());
+  if (!read_burst) return tl::make_unexpected(read_burst.error());
+  rate = *read_rate;
+  burst = *read_burst;
+  if (rate == 0 && burst == 0) return {};
+  const auto field = [](const std::string& key) { return "runtimeConfig.bandwidth." + key; };
+  if (rate < wire::kLeastRate || rate > wire::kMostRate) {
+    return bad_field(field(rate_key), rate,
+                     "it must be from " + std::to_string(wire::kLeastRate) + " to " + std::to_string(wire::kMostRate) +
+                         " bits per second, beside a " + burst_key);
+  }
+  if (burst == 0 || burst > wire::kMostBurst) {
+    return bad_field(
+        field(burst_key), burst,
+        "it must be from 1 to " + std::to_string(wire::kMostBurst) + " bits (4 GiB), beside a " + rate_key);
+  }
+  return {};
+}
+
 constexpr std::string_view kAnnotations = "io.kubernetes.cri.pod-annotations";
 constexpr std::string_view kDeviceAnnotation = "netkite.io/device";
 
@@ -93,13 +127,11 @@ Outcome<Wishes> read_wishes(const nlohmann::json& conf) {
     wishes.ips = std::move(*ips);
   }
 
-  wishes.bandwidth = has_any(runtime, "bandwidth");
   if (const auto* ports = runtime == nullptr ? nullptr : find(*runtime, "portMappings"); ports != nullptr) {
     auto mappings = read_port_mappings(*ports, "runtimeConfig.portMappings");
     if (!mappings) return tl::make_unexpected(mappings.error());
     wishes.port_mappings = *std::move(mappings);
   }
-  wishes.stack_path = !wishes.port_mappings.empty() || wishes.bandwidth;
   auto device = read_device(runtime);
   if (!device) return tl::make_unexpected(device.error());
   wishes.device = *device;
@@ -112,6 +144,18 @@ Outcome<Wishes> read_wishes(const nlohmann::json& conf) {
   if (!parsed) return refuse(ErrorCode::config, wishes.mac_field + ": " + parsed.error().message);
   wishes.mac = *parsed;
   return wishes;
+}
+
+Outcome<std::optional<wire::Bandwidth>> read_limits(const nlohmann::json& conf) {
+  const auto* runtime = find(conf, "runtimeConfig");
+  if (!has_any(runtime, "bandwidth")) return std::nullopt;
+  const auto* wish = find(*runtime, "bandwidth");
+  if (!wish->is_object()) return bad_field("runtimeConfig.bandwidth", *wish, "it must be an object");
+  wire::Bandwidth limits;
+  auto read = read_limit(*wish, "ingress", limits.ingress_rate, limits.ingress_burst);
+  if (read) read = read_limit(*wish, "egress", limits.egress_rate, limits.egress_burst);
+  if (!read) return tl::make_unexpected(read.error());
+  return limits;
 }
 
 Outcome<nlohmann::json> read_dns(const nlohmann::json& conf) {

@@ -52,9 +52,10 @@ Outcome<Request> make_request(const Call& call) {
                      .pod_namespace = std::move(args->pod_namespace),
                      .pod_name = std::move(args->pod_name),
                      .pod_uid = std::move(args->pod_uid),
-                     .stack_path = call.conf.wishes.stack_path,
+                     .stack_path = !wishes.port_mappings.empty() || call.conf.limits,
                      .port_mappings = std::move(wishes.port_mappings),
-                     .bandwidth = call.conf.wishes.bandwidth,
+                     .bandwidth = call.conf.limits.has_value(),
+                     .limits = call.conf.limits,
                      .device = call.conf.wishes.device};
   return request;
 }

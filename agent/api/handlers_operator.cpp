@@ -91,6 +91,7 @@ Json summary(const endpoint::Endpoint& endpoint) {
       {"pod_namespace", endpoint.pod_namespace},
       {"pod_name", endpoint.pod_name},
       {"pod_uid", endpoint.pod_uid},
+      {"bandwidth", wire::to_json(endpoint.bandwidth)},
       {"labels", labels_of(endpoint)},
   };
 }

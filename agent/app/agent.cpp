@@ -17,6 +17,7 @@
 #include "agent/node/masquerade.hpp"
 #include "agent/node/overlay.hpp"
 #include "agent/node/pod_device.hpp"
+#include "agent/node/queues.hpp"
 #include "common/base/await.hpp"
 
 namespace netkite::app {
@@ -82,6 +83,9 @@ Result<void> Agent::start() {
   reconcile();
   if (!config::has_overlay(options_)) {
     if (auto removed = node::remove_overlay(); !removed) return removed;
+  }
+  if (!options_.bandwidth.enabled) {
+    if (auto removed = node::remove_queues(); !removed) return removed;
   }
   if (auto masquerade = node::apply_masquerade(options_); !masquerade) return masquerade;
   if (auto restored = restore(); !restored) return restored;
@@ -254,6 +258,7 @@ void Agent::reconcile() {
     auto set = datapath_->set_masquerade(node::masquerade_of(options_, view_.uplinks));
     if (!set) problems.push_back("masquerade: " + set.error().message);
   }
+  if (options_.bandwidth.enabled) std::ranges::move(node::apply_queues(view_.uplinks), std::back_inserter(problems));
   if (auto applied = node::apply_routes(options_, view_); !applied) problems.push_back(applied.error().message);
   manager_->set_view(view_);
   set_problems(std::move(problems));

@@ -136,6 +136,11 @@ void visit_fields(Visitor& visit, Is<Services> auto& services) {
 }
 
 template <typename Visitor>
+void visit_fields(Visitor& visit, Is<Bandwidth> auto& bandwidth) {
+  visit("enabled", bandwidth.enabled);
+}
+
+template <typename Visitor>
 void visit_fields(Visitor& visit, Is<Kubernetes> auto& kubernetes) {
   visit("enabled", kubernetes.enabled);
   visit("manifests", kubernetes.manifests);
@@ -165,6 +170,7 @@ void visit_fields(Visitor& visit, Is<Options> auto& options) {
   visit("datapath", options.datapath);
   visit("prefilter", options.prefilter);
   visit("services", options.services);
+  visit("bandwidth", options.bandwidth);
   visit("hooks", options.hooks);
   visit("http_port", options.http_port, Range{0, 65535});
 }

@@ -94,6 +94,11 @@ struct Services {
   bool maglev = false;  // what comes from outside finds its backend by Maglev's tables, alike on every node
 };
 
+// Limits that runtimes ask for (the `bandwidth` capability), kept by us instead of a plugin chained behind ours.
+struct Bandwidth {
+  bool enabled = false;
+};
+
 struct Options {
   std::string node_name;                 // empty: $NETKITE_NODE_NAME, else the host's name
   std::string log_level = "info";        // trace, debug, info, warn, error
@@ -114,6 +119,7 @@ struct Options {
   Datapath datapath;
   Prefilter prefilter;
   Services services;
+  Bandwidth bandwidth;
   std::vector<Hook> hooks;
   std::uint32_t http_port = 0;  // on 127.0.0.1: /healthz, /readyz, /metrics; 0: none
 };

@@ -26,8 +26,9 @@ struct EndpointDevice {
   std::uint32_t host_ifindex = 0;
   wire::DeviceMode mode = wire::DeviceMode::netkit;
   std::vector<Ip> addresses;
-  Mac pod_mac, host_mac;    // L2 modes; zero otherwise
-  bool stack_path = false;  // its packets take the node's stack, where others rewrite or queue them
+  Mac pod_mac, host_mac;        // L2 modes; zero otherwise
+  bool stack_path = false;      // its packets take the node's stack, where others rewrite or queue them
+  wire::Bandwidth bandwidth{};  // what we limit it to; what it gets by a queue on its device
 };
 
 // The way to another node: one prefix (its pods, or its own address as /32 or /128).

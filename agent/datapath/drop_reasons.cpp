@@ -34,6 +34,7 @@ std::string_view drop_reason_name(std::uint32_t reason) {
     names[NK_DROP_UNREACHABLE_BACKEND] = "unreachable-backend";
     names[NK_DROP_HOP_LIMIT] = "hop-limit";
     names[NK_DROP_TOO_BIG] = "too-big";
+    names[NK_DROP_BANDWIDTH] = "bandwidth";
     return names;
   }();
   return reason < kNames.size() ? kNames.at(reason) : "unknown";

@@ -99,8 +99,11 @@ Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
 
   const auto guarded = guard_.watch(device.host_ifindex, {sent->link_id, received->link_id});
   if (!guarded) return wrap(guarded.error(), device.host_ifname);
-  // Others' programs on the way in would not see what goes past the device.
-  const bool direct = *guarded && !received->others;
+  // Others' programs on the way in would not see what goes past the device, and no queue would hold it.
+  const bool direct = *guarded && !received->others && device.bandwidth.ingress_rate == 0;
+  // Before the addresses: nothing goes out without its limit.
+  const Result<void> paced = paces_ ? paces_->set(device) : Result<void>();
+  if (!paced) return wrap(paced.error(), device.host_ifname);
   if (auto done = endpoints_.add(device, direct); !done) return wrap(done.error(), device.host_ifname);
   undo.commit();
   pods_.insert_or_assign(device.host_ifindex, device);
@@ -114,6 +117,7 @@ Result<void> KernelDatapath::detach_endpoint(const EndpointDevice& device) {
   const auto places = places_of(device);
   attacher_.detach(places.from);
   attacher_.detach(places.to);
+  if (paces_) paces_->remove(device.host_ifindex);
   pods_.erase(device.host_ifindex);
   return removed;
 }
@@ -122,7 +126,8 @@ Result<void> KernelDatapath::verify_endpoint(const EndpointDevice& device) {
   const auto places = places_of(device);
   if (auto good = attacher_.verify(places.from); !good) return good;
   if (auto good = attacher_.verify(places.to); !good) return good;
-  return endpoints_.verify(device);
+  if (auto good = endpoints_.verify(device); !good || !paces_) return good;
+  return paces_->verify(device);
 }
 
 Result<void> KernelDatapath::attach_places(const std::vector<Place>& places) {
@@ -178,6 +183,7 @@ Result<void> KernelDatapath::remove_stale(const std::vector<std::uint32_t>& ifin
   const Epoch::Change change(epoch_);
   if (!change.begun()) return change.begun();
   if (auto done = endpoints_.purge(keep); !done) return done;
+  if (paces_) paces_->purge(keep);
   prefilter_.purge(keep);
   const auto lives = [&](std::uint32_t link_id) { return live->contains(link_id); };
   if (auto done = guard_.purge(lives); !done) return done;

@@ -15,6 +15,7 @@
 #include "agent/datapath/events.hpp"
 #include "agent/datapath/link_guard.hpp"
 #include "agent/datapath/masquerade_map.hpp"
+#include "agent/datapath/pace_map.hpp"
 #include "agent/datapath/prefilter.hpp"
 #include "agent/datapath/remote_map.hpp"
 #include "agent/datapath/service_map.hpp"
@@ -78,7 +79,8 @@ class KernelDatapath : public Datapath {
                     .overlay = overlay_of(options),
                     .services = options.services.enabled,
                     .masquerade = config::masks_in_bpf(options),
-                    .express = Prefilter::wants_express(options)},
+                    .express = Prefilter::wants_express(options),
+                    .bandwidth = options.bandwidth.enabled},
                    maps) {}
     static std::optional<config::Overlay> overlay_of(const config::Options& options) {
       return config::has_overlay(options) ? std::optional(options.overlay) : std::nullopt;
@@ -94,6 +96,7 @@ class KernelDatapath : public Datapath {
   void remove_old_hooks() const;
   [[nodiscard]] Result<void> open_services(const config::Services& options);
   [[nodiscard]] Result<void> open_connections(const config::Options& options);
+  [[nodiscard]] Result<void> open_paces(const config::Bandwidth& options);
 
   // The pod's two places: what it sends, what it gets.
   struct PodPlaces {
@@ -113,6 +116,7 @@ class KernelDatapath : public Datapath {
   std::optional<ConnectionMap> connections_;  // the same
   std::optional<MasqueradeMap> masquerade_;   // the same
   std::string cgroup_;                        // whose sockets, as configured
+  std::optional<PaceMap> paces_;              // the same
   Epoch epoch_;
   LinkGuard guard_;
   Events events_;

@@ -121,6 +121,17 @@ Result<void> KernelDatapath::open_connections(const config::Options& options) {
   return {};
 }
 
+Result<void> KernelDatapath::open_paces(const config::Bandwidth& options) {
+  if (!options.enabled) {
+    for (const auto name : kBandwidthMaps) unpin(core_->pins.map(name));
+    return {};
+  }
+  auto paces = PaceMap::open(core_->maps);
+  if (!paces) return tl::make_unexpected(paces.error());
+  paces_ = std::move(*paces);
+  return {};
+}
+
 Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Options& options, const Features& features) {
   capture_libbpf_log();
   auto socket = netlink::Socket::open();
@@ -155,6 +166,7 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
   if (auto connections = datapath->open_connections(options); !connections) {
     return tl::make_unexpected(connections.error());
   }
+  if (auto paces = datapath->open_paces(options.bandwidth); !paces) return tl::make_unexpected(paces.error());
   datapath->epoch_ = std::move(*epoch);
   datapath->events_ = std::move(*events);
   guard.attach(parts.pins, parts.maps);

@@ -77,6 +77,7 @@ bool is_unused(const bpf_map* map, const nk_config& config) {
   const auto is_of = [map](const auto& names) { return std::ranges::find(names, bpf_map__name(map)) != names.end(); };
   if (is_of(kServiceMaps)) return config.services == 0;
   if (is_of(kMasqueradeMaps)) return config.masquerade == 0;
+  if (is_of(kBandwidthMaps)) return config.bandwidth == 0;
   return is_of(kConnectionMaps) && config.services == 0 && config.masquerade == 0;
 }
 

@@ -33,6 +33,7 @@ inline constexpr std::string_view kFragments = "nk_fragment_v1";
 inline constexpr std::string_view kExits = "nk_exit_v1";
 inline constexpr std::string_view kUnmasked = "nk_unmasked_v1";
 inline constexpr std::string_view kUplinks = "nk_uplink_v1";
+inline constexpr std::string_view kPaces = "nk_pace_v1";
 inline constexpr std::string_view kDrops = "nk_drops_v1";
 inline constexpr std::string_view kControl = "nk_control_v1";
 inline constexpr std::string_view kEvents = "nk_events_v1";
@@ -44,5 +45,7 @@ inline constexpr std::array kServiceMaps = {kFrontends, kSlots,  kBackends, kAff
 inline constexpr std::array kMasqueradeMaps = {kExits, kUnmasked};
 // One whose programs translate nothing.
 inline constexpr std::array kConnectionMaps = {kConnections, kSelf, kFragments};
+// One whose programs limit nothing.
+inline constexpr std::array kBandwidthMaps = {kPaces};
 
 }  // namespace netkite::datapath

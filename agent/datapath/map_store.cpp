@@ -63,7 +63,7 @@ MapStore::MapStore(Pins pins, const config::Options& options) : pins_(std::move(
   const Limit frontends{.entries = options.services.max_frontends, .option = "services.max_frontends"};
   const Limit backends{.entries = options.services.max_backends, .option = "services.max_backends"};
   const Limit prefixes{.entries = options.prefilter.max_prefixes, .option = "prefilter.max_prefixes"};
-  for (const auto name : {kEndpoints4, kEndpoints6, kDevices}) limits_.emplace(name, endpoints);
+  for (const auto name : {kEndpoints4, kEndpoints6, kDevices, kPaces}) limits_.emplace(name, endpoints);
   for (const auto name : {kRemotes4, kRemotes6, kTunnels4, kTunnels6}) limits_.emplace(name, remotes);
   for (const auto name : {kDeny4, kDeny6}) limits_.emplace(name, prefixes);
   // Each connection has an entry for either direction.

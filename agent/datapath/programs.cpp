@@ -23,6 +23,7 @@ Result<const LoadedProgram*> Programs::get(const Variant& variant) {
   config.services = node_.services ? 1 : 0;
   config.masquerade = node_.masquerade ? 1 : 0;
   config.express = node_.express ? 1 : 0;
+  config.bandwidth = node_.bandwidth ? 1 : 0;
   if (node_.overlay) {
     config.vni = node_.overlay->vni;
     config.vxlan_port = htons(static_cast<std::uint16_t>(node_.overlay->port));

@@ -31,7 +31,8 @@ class Programs {
     bool peer_redirect = false;              // see Features
     std::optional<config::Overlay> overlay;  // none: there is none
     bool services = false, masquerade = false;
-    bool express = false;  // services at XDP, too
+    bool express = false;    // services at XDP, too
+    bool bandwidth = false;  // what pods send is limited
   };
   // `maps` outlives this.
   Programs(ProgramSource source, Node node, MapStore& maps) : source_(std::move(source)), node_(node), maps_(maps) {}

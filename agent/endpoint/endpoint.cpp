@@ -86,6 +86,7 @@ Json to_json(const Endpoint& endpoint) {
       {"netns", {{"device", endpoint.netns.device}, {"inode", endpoint.netns.inode}, {"path", endpoint.netns_path}}},
       {"pod", {{"namespace", endpoint.pod_namespace}, {"name", endpoint.pod_name}, {"uid", endpoint.pod_uid}}},
       {"stack_path", endpoint.stack_path},
+      {"bandwidth", wire::to_json(endpoint.bandwidth)},
       {"host_ports", std::move(ports)},
       {"order", endpoint.order},
   };
@@ -108,6 +109,10 @@ Result<Endpoint> from_json(const Json& json) {
     pod.at("name").get_to(endpoint.pod_name);
     pod.at("uid").get_to(endpoint.pod_uid);
     json.at("stack_path").get_to(endpoint.stack_path);
+    // Rows of former versions have none.
+    const auto bandwidth = wire::from_json<wire::Bandwidth>(json.value("bandwidth", Json::object()));
+    if (!bandwidth) return wrap(bandwidth.error(), "bandwidth");
+    endpoint.bandwidth = *bandwidth;
     endpoint.order = json.value("order", endpoint.order);
   } catch (const Json::exception& error) {
     return fail(Code::invalid, error.what());
@@ -125,6 +130,7 @@ datapath::EndpointDevice device_of(const Endpoint& endpoint) {
       .pod_mac = endpoint.pod_mac,
       .host_mac = endpoint.host_mac,
       .stack_path = endpoint.stack_path,
+      .bandwidth = endpoint.bandwidth,
   };
 }
 

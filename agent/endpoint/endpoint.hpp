@@ -36,6 +36,7 @@ struct Endpoint {
   std::string netns_path;
   std::string pod_namespace, pod_name, pod_uid;
   bool stack_path = false;                    // plugins behind ours work on its packets in the node's stack
+  wire::Bandwidth bandwidth{};                // what we limit it to
   std::vector<wire::PortMapping> host_ports;  // that the programs serve
   std::uint64_t order = 0;                    // among all ADDs on the node, by when they were done
   Labels labels;  // as the cluster has them now, filled in for lists; the ledger does not keep them

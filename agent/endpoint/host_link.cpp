@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "agent/endpoint/limits.hpp"
 #include "common/base/unique_fd.hpp"
 #include "common/netlink/address.hpp"
 #include "common/netlink/neighbor.hpp"
@@ -71,6 +72,10 @@ class KernelHostLink final : public HostLink {
     auto set = set_ipv6_conf(settings, "accept_ra", '0');
     if (set && v6) set = set_ipv6_conf(settings, "disable_ipv6", '0');
     if (!set) return set;
+    if (endpoint.bandwidth.ingress_rate != 0) {
+      auto limited = netlink::set_tbf(**open, endpoint.host_ifindex, queue_of(endpoint.bandwidth));
+      if (!limited) return limited;
+    }
     if (auto up = netlink::change_link(**open, endpoint.host_ifindex, {.up = true}); !up) return up;
     for (const auto& address : endpoint.addresses) {
       if (auto added = add(**open, endpoint, address); !added) return added;
@@ -87,7 +92,13 @@ class KernelHostLink final : public HostLink {
         return fail(Code::not_found, "the host has no route to " + address.to_string() + " on " + endpoint.host_ifname);
       }
     }
-    return {};
+    return endpoint.bandwidth.ingress_rate == 0 ? Result<void>() : verify_queue(**open, endpoint);
+  }
+
+  Result<void> lift_limit(const Endpoint& endpoint) override {
+    auto open = socket();
+    if (!open) return tl::make_unexpected(open.error());
+    return netlink::delete_our_qdisc(**open, endpoint.host_ifindex);
   }
 
   Result<bool> owns(const Ip& address) override {
@@ -120,6 +131,14 @@ class KernelHostLink final : public HostLink {
       if (!neighbor) return neighbor;
     }
     return netlink::replace_route(socket, route_to(endpoint, address));
+  }
+
+  static Result<void> verify_queue(netlink::Socket& socket, const Endpoint& endpoint) {
+    const auto wanted = queue_of(endpoint.bandwidth);
+    const auto root = netlink::get_root_qdisc(socket, endpoint.host_ifindex);
+    if (root && root->kind == "tbf" && root->rate == wanted.rate && root->limit == wanted.limit) return {};
+    return fail(Code::not_found, endpoint.host_ifname + " has no queue that limits it to " +
+                                     std::to_string(endpoint.bandwidth.ingress_rate) + " bit/s");
   }
 
   std::string sysctl_dir_;

@@ -26,8 +26,12 @@ class HostLink {
 
   // Brings the host's end up (the kernel takes no routes on a device that is down), turns router advertisements off on
   // it, and adds neighbours (L2) and one route for each address. Only after the programs are attached. Idempotent.
+  // What the pod gets is limited by a queue on it, if it is to be.
   [[nodiscard]] virtual Result<void> configure(const Endpoint& endpoint) = 0;
-  // not_found with one line when packets to an address of the pod would not go to its device.
+  // Takes that queue away.
+  [[nodiscard]] virtual Result<void> lift_limit(const Endpoint& endpoint) = 0;
+  // not_found with one line when packets to an address of the pod would not go to its device,
+  // or not through its queue.
   [[nodiscard]] virtual Result<void> verify(const Endpoint& endpoint) = 0;
   // Whether it is an address of the node.
   [[nodiscard]] virtual Result<bool> owns(const Ip& address) = 0;

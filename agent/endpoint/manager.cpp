@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/endpoint/limits.hpp"
 #include "common/base/rollback.hpp"
 #include "common/netlink/netns.hpp"
 
@@ -55,7 +56,8 @@ Manager::~Manager() = default;
 // `auto` is free to give a pod the device that all of its wishes can be had with.
 wire::DeviceMode Manager::device_for(const wire::PrepareRequest& request) const {
   if (request.device) return *request.device;
-  return request.bandwidth && options_.device == config::Device::automatic ? wire::DeviceMode::veth : devices_.usual;
+  const bool left_to_others = request.bandwidth && !options_.bandwidth.enabled;
+  return left_to_others && options_.device == config::Device::automatic ? wire::DeviceMode::veth : devices_.usual;
 }
 
 Result<void> Manager::admit(const wire::PrepareRequest& request) const {
@@ -152,6 +154,7 @@ Result<wire::PrepareReply> Manager::prepare(const wire::PrepareRequest& request,
       .pod_name = request.pod_name,
       .pod_uid = request.pod_uid,
       .stack_path = takes_stack(request),
+      .bandwidth = keeps_limits(request) ? effective(*request.limits) : wire::Bandwidth(),
       .host_ports = serves_ports(request) ? request.port_mappings : std::vector<wire::PortMapping>(),
       .labels = {},
   };

@@ -106,6 +106,7 @@ class Manager {
   [[nodiscard]] wire::DeviceMode device_for(const wire::PrepareRequest& request) const;
   [[nodiscard]] Result<void> admit(const wire::PrepareRequest& request) const;
   [[nodiscard]] bool takes_stack(const wire::PrepareRequest& request) const;
+  [[nodiscard]] bool keeps_limits(const wire::PrepareRequest& request) const;
   [[nodiscard]] bool serves_ports(const wire::PrepareRequest& request) const;
   [[nodiscard]] Result<void> check_ports(const wire::PrepareRequest& request, const std::vector<Ip>& addresses);
   void tell_ports(const Endpoint& endpoint) const;

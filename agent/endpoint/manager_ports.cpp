@@ -16,11 +16,16 @@ bool Manager::serves_ports(const wire::PrepareRequest& request) const {
   return options_.services.host_ports && !request.port_mappings.empty();
 }
 
+bool Manager::keeps_limits(const wire::PrepareRequest& request) const {
+  return options_.bandwidth.enabled && request.limits;
+}
+
 // Plugins behind ours may have work to do. A plugin of ours from before does not say which of them.
 bool Manager::takes_stack(const wire::PrepareRequest& request) const {
   const bool unnamed = !request.bandwidth && request.port_mappings.empty();
   const bool mapped = !request.port_mappings.empty() && !serves_ports(request);
-  return request.stack_path && (request.bandwidth || mapped || unnamed);
+  const bool limited = request.bandwidth && !keeps_limits(request);
+  return request.stack_path && (limited || mapped || unnamed);
 }
 
 Result<void> Manager::check_ports(const wire::PrepareRequest& request, const std::vector<Ip>& addresses) {

@@ -64,6 +64,11 @@ void Manager::adopt(Endpoint endpoint, const std::map<std::string, netlink::Link
     if (auto removed = remove(entry); !removed) report(removed.error().message);
     return;
   }
+  // The rows keep what was asked for, should the limits be switched on again.
+  if (!options_.bandwidth.enabled && entry->second.bandwidth != wire::Bandwidth()) {
+    entry->second.bandwidth = {};
+    if (auto lifted = host_->lift_limit(entry->second); !lifted) report(name + ": " + lifted.error().message);
+  }
   // What a former run pinned goes on running when this fails, so the pod is left as it is.
   auto attached = datapath_.attach_endpoint(device_of(entry->second));
   if (attached) attached = host_->configure(entry->second);

@@ -51,7 +51,8 @@ struct View {
 [[nodiscard]] Result<void> apply_masquerade(const config::Options& options);
 // net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, written only where they are 0 and a pool of that family exists.
 [[nodiscard]] Result<void> apply_forwarding(const config::Options& options);
-// Removes every route of our protocol, the overlay's device and the table: for `netkite-agent --cleanup`.
+// Removes every route of our protocol, the overlay's device, the uplinks' queues and the table: for `netkite-agent
+// --cleanup`.
 [[nodiscard]] Result<void> remove_all(const config::Options& options);
 
 // A netlink socket subscribed to link, address and route changes: readable when something changed.

@@ -8,6 +8,7 @@
 #include "agent/node/node.hpp"
 #include "agent/node/overlay.hpp"
 #include "agent/node/pod_device.hpp"
+#include "agent/node/queues.hpp"
 #include "common/netlink/route.hpp"
 
 namespace netkite::node {
@@ -132,6 +133,8 @@ Result<void> remove_all(const config::Options& /*options*/) {
   }
   auto overlay = remove_overlay();
   if (!overlay && outcome) outcome = overlay;
+  auto queues = remove_queues();
+  if (!queues && outcome) outcome = queues;
   auto table = remove_masquerade();
   if (!table && outcome) return table;
   return outcome;

@@ -41,7 +41,8 @@ enum nk_drop_reason {
 	NK_DROP_UNREACHABLE_BACKEND = 22, /* a service's backend that no way leads to */
 	NK_DROP_HOP_LIMIT = 23,		  /* the last hop of what is translated */
 	NK_DROP_TOO_BIG = 24,		  /* larger than the way to a service's backend takes */
-	NK_DROP_REASON_COUNT = 25,
+	NK_DROP_BANDWIDTH = 25,		  /* more than the pod may send: too much of it waits already */
+	NK_DROP_REASON_COUNT = 26,
 };
 
 /* Where a packet was seen. ABI: append only. */
@@ -62,7 +63,7 @@ enum nk_hook {
 #define NK_EP_STACK (1U << 3)
 /*
  * In nk_device.flags: the pod may be entered past the programs on its device. Both of its links are there, nobody
- * else's program wants to see what comes, and nk_guard takes this flag away before a link goes.
+ * else's program wants to see what comes, no queue limits it, and nk_guard takes this flag away before a link goes.
  */
 #define NK_EP_DIRECT (1U << 4)
 
@@ -144,6 +145,17 @@ struct nk_uplink {
 };
 NK_SIZE_IS(nk_uplink, 8);
 
+/*
+ * nk_pace_v1, keyed by the host end's ifindex: how fast the pod may send away from the node. Times of CLOCK_MONOTONIC.
+ */
+struct nk_pace {
+	__u64 bytes_per_s; /* on the wire, never 0 */
+	__u64 burst_ns;	   /* idle time that may be made up for */
+	__u64 horizon_ns;  /* what would have to wait longer is dropped */
+	__u64 next_ns;	   /* when the next packet may depart; written by programs */
+};
+NK_SIZE_IS(nk_pace, 32);
+
 /* nk_drops_v1: per-CPU array indexed by reason. */
 struct nk_counter {
 	__u64 packets;
@@ -202,7 +214,8 @@ struct nk_config {
 	__u8 services;	  /* 1: connections are translated: nk_ct_v1, nk_entrance_v1 */
 	__u8 masquerade;  /* 1: those of pods to the outside are: nk_ct_v1, nk_exit_v1, nk_unmasked_v1 */
 	__u8 express;	  /* 1: and XDP serves those that it can: nk_uplink_v1 */
-	__u8 pad[3];
+	__u8 bandwidth;	  /* 1: what pods send away is limited: nk_pace_v1 */
+	__u8 pad[2];
 };
 NK_SIZE_IS(nk_config, 16);
 

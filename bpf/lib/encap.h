@@ -22,8 +22,10 @@
 #define NK_TTL		 64
 
 /* Outer IPv4, UDP and VXLAN, and the inner Ethernet header. */
-#define NK_WRAPPING    (20 + 8 + 8 + ETH_HLEN)
-#define NK_MOST_INSIDE (0xffff - NK_WRAPPING)
+#define NK_WRAPPING (20 + 8 + 8 + ETH_HLEN)
+/* The same over IPv6. */
+#define NK_WRAPPING_IPV6 (NK_WRAPPING + 20)
+#define NK_MOST_INSIDE	 (0xffff - NK_WRAPPING)
 
 static __always_inline void nk_set_overlay_macs(void *eth)
 {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "lib/leave.h"
+#include "lib/pace.h"
 #include "lib/tuple.h"
 
 /* In place of a device's number in a flow. For each hook its own, since not each may hand over past a device. */
@@ -162,6 +163,8 @@ static __noinline int nk_go_by_tunnel(struct __sk_buff *ctx, struct nk_way *way,
 
 static __always_inline int nk_go_on(struct __sk_buff *ctx, struct ethhdr *eth, struct nk_way *way, __u32 hook)
 {
+	if (hook == NK_HOOK_FROM_POD && !nk_pace(ctx, way))
+		return nk_drop(ctx, hook, NK_DROP_BANDWIDTH);
 	if (!way->mtu) {
 		if (likely(way->nexthop.nh_family))
 			bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);

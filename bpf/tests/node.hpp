@@ -50,6 +50,10 @@ constexpr nk_config with_masquerade(nk_config config) {
 }
 inline constexpr nk_config kMasquerade = with_masquerade(kNetkit);
 inline constexpr nk_config kMasqueradeOverlay = with_masquerade(kServicesOverlay);
+constexpr nk_config with_bandwidth(nk_config config) {
+  config.bandwidth = 1;
+  return config;
+}
 inline constexpr nk_config kSlow = [] {
   nk_config config = kNetkit;
   config.fast_path = 0;

@@ -101,10 +101,12 @@ Outcome Program::run(const Bytes& frame, __sk_buff context, std::uint32_t flags)
   if (!xdp) {
     options.ctx_in = &context;
     options.ctx_size_in = sizeof(context);
+    options.ctx_out = &context;
+    options.ctx_size_out = sizeof(context);
   }
   const int status = bpf_prog_test_run_opts(fd(), &options);
   out.resize(options.data_size_out);
-  return {.status = status, .verdict = static_cast<int>(options.retval), .frame = out};
+  return {.status = status, .verdict = static_cast<int>(options.retval), .frame = out, .departs = context.tstamp};
 }
 
 void Program::add_endpoint(const std::string& text, const nk_endpoint& endpoint) const {

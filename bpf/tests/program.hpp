@@ -21,7 +21,8 @@ inline constexpr std::uint32_t kDevice = 1;
 struct Outcome {
   int status = 0;  // of the system call: 0 or -errno
   int verdict = 0;
-  Bytes frame;  // afterwards
+  Bytes frame;                // afterwards
+  std::uint64_t departs = 0;  // the packet's time
 };
 
 struct Drop {

@@ -102,6 +102,7 @@ TEST(Commands, EndpointsFollowThePages) {
                   {"addresses", {"10.244.1.2", "fd00::2"}}};
     if (offset == 1) endpoint["labels"] = {{"app", "web"}, {"tier", "front"}};
     if (offset == 2) endpoint["pod_name"] = "";
+    if (offset == 2) endpoint["bandwidth"] = {{"ingress_rate", 20000000}, {"egress_rate", 1000000000}};
     Json reply{{"ok", true}, {"endpoints", {endpoint}}, {"total", 3}};
     if (offset < 2) reply["next"] = offset + 1;
     return std::vector<Json>{reply};
@@ -111,6 +112,7 @@ TEST(Commands, EndpointsFollowThePages) {
   EXPECT_THAT(squeezed(table.out), HasSubstr("1 shop/web-0 eth0 10.244.1.2, fd00::2 netkit nk00 ready\n"));
   EXPECT_THAT(squeezed(table.out), HasSubstr("ready app=web, tier=front\n"));
   EXPECT_THAT(squeezed(table.out), HasSubstr("3 0123456789ab eth0"));  // no pod: the container
+  EXPECT_THAT(squeezed(table.out), HasSubstr("ready in 20.0 Mbit/s, out 1.0 Gbit/s\n"));
   const auto json = run_cli({"endpoints", "-o", "json"}, agent.path());
   EXPECT_EQ(Json::parse(json.out)["endpoints"].size(), 3U);
 }

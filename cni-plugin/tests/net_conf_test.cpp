@@ -33,7 +33,7 @@ TEST(NetConf, EverythingThatRuntimesAddIsAccepted) {
                {"capabilities", {{"portMappings", true}, {"ips", true}}},
                {"runtimeConfig",
                 {{"portMappings", json::array({{{"hostPort", 80}, {"containerPort", 80}, {"protocol", "tcp"}}})},
-                 {"bandwidth", {{"ingressRate", 1000}}},
+                 {"bandwidth", {{"ingressRate", 1000U}, {"ingressBurst", 1000U}}},
                  {"aliases", {{"pods", {"a"}}}}}},
                {"args", {{"cni", {{"labels", json::array()}}}}},
                {"ipam", json::object()},
@@ -74,16 +74,54 @@ TEST(NetConf, WantedAddresses) {
 
 TEST(NetConf, PluginsBehindUsNeedTheStack) {
   json conf = minimal();
-  EXPECT_FALSE(read(conf)->wishes.stack_path);
+  EXPECT_TRUE(read(conf)->wishes.port_mappings.empty());
   for (const char* nothing : {R"({"portMappings": null})", R"({"portMappings": []})", R"({"bandwidth": {}})"}) {
     conf["runtimeConfig"] = json::parse(nothing);
-    EXPECT_FALSE(read(conf)->wishes.stack_path) << nothing;
+    EXPECT_TRUE(read(conf)->wishes.port_mappings.empty()) << nothing;
+    EXPECT_FALSE(read(conf)->limits) << nothing;
   }
-  for (const char* wish : {R"({"portMappings": [{"hostPort": 80, "containerPort": 80, "protocol": "tcp"}]})",
-                           R"({"bandwidth": {"ingressRate": 1000, "ingressBurst": 1000}})"}) {
-    conf["runtimeConfig"] = json::parse(wish);
-    EXPECT_TRUE(read(conf)->wishes.stack_path) << wish;
-    EXPECT_EQ(read(conf)->wishes.bandwidth, conf["runtimeConfig"].contains("bandwidth")) << wish;
+  conf["runtimeConfig"] =
+      json::parse(R"({"portMappings": [{"hostPort": 80, "containerPort": 80, "protocol": "tcp"}]})");
+  EXPECT_EQ(read(conf)->wishes.port_mappings.size(), 1U);
+}
+
+TEST(NetConf, Bandwidth) {
+  json conf = minimal();
+  const auto limits = [&conf](const char* bandwidth) {
+    conf["runtimeConfig"] = {{"bandwidth", json::parse(bandwidth)}};
+    return read(conf)->limits.value();
+  };
+  // What containerd makes of a pod's annotations.
+  EXPECT_EQ(limits(R"({"ingressRate": 1000000, "ingressBurst": 4294967295})"),
+            (wire::Bandwidth{.ingress_rate = 1000000, .ingress_burst = 4294967295}));
+  EXPECT_EQ(limits(R"({"ingressRate": 0, "ingressBurst": null, "egressRate": 1000, "egressBurst": 1})"),
+            (wire::Bandwidth{.egress_rate = 1000, .egress_burst = 1}));
+  EXPECT_EQ(limits(R"({"egressRate": 1000000000000000, "egressBurst": 34359738367})").egress_rate, wire::kMostRate);
+}
+
+TEST(NetConf, BandwidthThatMakesNoSense) {
+  struct Row {
+    const char *bandwidth, *message;
+  };
+  json conf = minimal();
+  for (const auto& [bandwidth, message] : std::vector<Row>{
+           {R"([1])", "runtimeConfig.bandwidth is [1]: it must be an object"},
+           {R"({"egressRate": "1M"})",
+            "runtimeConfig.bandwidth.egressRate is \"1M\": it must be a whole number of bits"},
+           {R"({"egressRate": -1})", "runtimeConfig.bandwidth.egressRate is -1: it must be a whole number of bits"},
+           {R"({"egressRate": 1e6})", "runtimeConfig.bandwidth.egressRate is 1000000.0: it must be a whole number"},
+           {R"({"ingressRate": 1000})", "runtimeConfig.bandwidth.ingressBurst is 0: it must be from 1 to 34359738367"},
+           {R"({"ingressBurst": 1000})", "runtimeConfig.bandwidth.ingressRate is 0: it must be from 1000 to"},
+           {R"({"egressRate": 999, "egressBurst": 1})", "runtimeConfig.bandwidth.egressRate is 999: it must be from"},
+           {R"({"egressRate": 1000, "egressBurst": 34359738368})",
+            "runtimeConfig.bandwidth.egressBurst is 34359738368"},
+       }) {
+    conf["runtimeConfig"] = {{"bandwidth", json::parse(bandwidth)}};
+    const auto refused = read(conf);
+    ASSERT_FALSE(refused) << bandwidth;
+    EXPECT_EQ(refused.error().code, ErrorCode::config);
+    EXPECT_EQ(refused.error().message.substr(0, std::string(message).size()), message);
+    EXPECT_TRUE(read(conf, Command::del)) << "DEL of what another version has added: " << bandwidth;
   }
 }
 

@@ -46,6 +46,15 @@ struct Attachment {
 // The host end's name, at most 15 bytes, derived from the attachment alone, so that DEL works with the agent away.
 [[nodiscard]] std::string host_ifname(const Attachment& attachment);
 
+// The `bandwidth` capability: bits per second, and bits that idle time may be made up for with. 0: no limit.
+struct Bandwidth {
+  std::uint64_t ingress_rate = 0, ingress_burst = 0;  // what the pod gets
+  std::uint64_t egress_rate = 0, egress_burst = 0;    // what it sends
+  bool operator==(const Bandwidth&) const = default;
+};
+inline constexpr std::uint64_t kLeastRate = 1000, kMostRate = 1'000'000'000'000'000;  // as Kubernetes has them
+inline constexpr std::uint64_t kMostBurst = (1ULL << 32) * 8 - 1;                     // 4 GiB
+
 // op "prepare", with the namespace's descriptor.
 struct PrepareRequest {
   Attachment attachment{};
@@ -57,6 +66,7 @@ struct PrepareRequest {
   // Those that the agent may serve itself, and then they need no `stack_path`.
   std::vector<PortMapping> port_mappings{};
   bool bandwidth = false;              // one of them limits rates: the field's plugin for that knows veth devices only
+  std::optional<Bandwidth> limits{};   // the same in numbers, for a node that keeps them itself
   std::optional<DeviceMode> device{};  // the pod's own wish; empty: as the node is configured
 };
 
@@ -113,6 +123,7 @@ struct CniStatusReply {
 
 // JSON forms. `from_json` checks types, lengths and values and names the offending field.
 [[nodiscard]] nlohmann::json to_json(const Attachment& value);
+[[nodiscard]] nlohmann::json to_json(const Bandwidth& value);
 [[nodiscard]] nlohmann::json to_json(const PrepareRequest& value);
 [[nodiscard]] nlohmann::json to_json(const PrepareReply& value);
 [[nodiscard]] nlohmann::json to_json(const CommitRequest& value);
@@ -126,6 +137,8 @@ template <typename T>
 [[nodiscard]] Result<T> from_json(const nlohmann::json& message);
 template <>
 Result<Attachment> from_json(const nlohmann::json& message);
+template <>
+Result<Bandwidth> from_json(const nlohmann::json& message);
 template <>
 Result<PrepareRequest> from_json(const nlohmann::json& message);
 template <>

@@ -47,7 +47,27 @@ Complaint invalid(const Attachment& value) {
   return invalid_container(value);
 }
 
-Complaint invalid(const PrepareRequest& value) { return prefixed("attachment.", invalid(value.attachment)); }
+Complaint bad_rate(std::string_view direction, std::uint64_t rate, std::uint64_t burst) {
+  if (rate == 0 && burst == 0) return "";
+  if (rate < kLeastRate || rate > kMostRate) {
+    return std::string(direction) + "_rate must be from " + std::to_string(kLeastRate) + " to " +
+           std::to_string(kMostRate) + " bits per second";
+  }
+  if (burst == 0 || burst > kMostBurst) {
+    return std::string(direction) + "_burst must be from 1 to " + std::to_string(kMostBurst) + " bits";
+  }
+  return "";
+}
+
+Complaint invalid(const Bandwidth& value) {
+  if (auto bad = bad_rate("ingress", value.ingress_rate, value.ingress_burst); !bad.empty()) return bad;
+  return bad_rate("egress", value.egress_rate, value.egress_burst);
+}
+
+Complaint invalid(const PrepareRequest& value) {
+  if (auto bad = prefixed("attachment.", invalid(value.attachment)); !bad.empty()) return bad;
+  return value.limits ? prefixed("limits.", invalid(*value.limits)) : "";
+}
 Complaint invalid(const RemoveRequest& value) { return prefixed("attachment.", invalid(value.attachment)); }
 
 Complaint invalid(const PrepareReply& value) {
@@ -138,7 +158,9 @@ class Decoder {
     read_text(source, field, value, parse_port_mapping);
   }
 
-  void read(const json& source, const std::string& field, Attachment& value) {
+  template <typename T>
+    requires(std::same_as<T, Attachment> || std::same_as<T, Bandwidth>)
+  void read(const json& source, const std::string& field, T& value) {
     Decoder decoder(source, field + ".");
     visit_fields(decoder, value);
     if (complaint_.empty()) complaint_ = decoder.complaint();
@@ -182,6 +204,10 @@ Result<T> decode(const json& message) {
 template <>
 Result<Attachment> from_json(const json& message) {
   return decode<Attachment>(message);
+}
+template <>
+Result<Bandwidth> from_json(const json& message) {
+  return decode<Bandwidth>(message);
 }
 template <>
 Result<PrepareRequest> from_json(const json& message) {

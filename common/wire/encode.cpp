@@ -18,6 +18,7 @@ json element(const Ip& value) { return value.to_string(); }
 json element(const Mac& value) { return value.to_string(); }
 json element(const PortMapping& value) { return to_string(value); }
 json element(const Attachment& value) { return encode(value); }
+json element(const Bandwidth& value) { return encode(value); }
 
 class Encoder {
  public:
@@ -54,6 +55,7 @@ json encode(const T& value) {
 }  // namespace
 
 json to_json(const Attachment& value) { return encode(value); }
+json to_json(const Bandwidth& value) { return encode(value); }
 json to_json(const PrepareRequest& value) { return encode(value); }
 json to_json(const PrepareReply& value) { return encode(value); }
 json to_json(const CommitRequest& value) { return encode(value); }

@@ -23,6 +23,14 @@ void visit_fields(Visitor& visit, Is<Attachment> auto& value) {
 }
 
 template <typename Visitor>
+void visit_fields(Visitor& visit, Is<Bandwidth> auto& value) {
+  visit("ingress_rate", value.ingress_rate);
+  visit("ingress_burst", value.ingress_burst);
+  visit("egress_rate", value.egress_rate);
+  visit("egress_burst", value.egress_burst);
+}
+
+template <typename Visitor>
 void visit_fields(Visitor& visit, Is<PrepareRequest> auto& value) {
   visit("attachment", value.attachment);
   visit("netns", value.netns);
@@ -34,6 +42,7 @@ void visit_fields(Visitor& visit, Is<PrepareRequest> auto& value) {
   visit("stack_path", value.stack_path);
   visit("port_mappings", value.port_mappings);
   visit("bandwidth", value.bandwidth);
+  visit("limits", value.limits);
   visit("device", value.device);
 }
 

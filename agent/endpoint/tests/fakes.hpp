@@ -174,6 +174,7 @@ class FakeHostLink final : public HostLink {
   }
   Result<void> configure(const Endpoint& endpoint) override { return journal_.note("configure", endpoint.host_ifname); }
   Result<void> verify(const Endpoint& endpoint) override { return journal_.note("routed", endpoint.host_ifname); }
+  Result<void> lift_limit(const Endpoint& endpoint) override { return journal_.note("lift", endpoint.host_ifname); }
   Result<bool> owns(const Ip& address) override { return address == Ip::parse("192.0.2.1").value(); }
   Result<void> remove(const std::string& name) override {
     auto done = journal_.note("delete", name);

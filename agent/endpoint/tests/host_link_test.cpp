@@ -11,6 +11,7 @@
 
 #include "agent/endpoint/tests/netns_fixture.hpp"
 #include "common/netlink/link_veth.hpp"
+#include "common/netlink/qdisc.hpp"
 #include "common/netlink/route.hpp"
 
 namespace netkite::endpoint::testing {
@@ -74,6 +75,30 @@ TEST_F(HostLinkTest, ConfigureMakesThePodReachable) {
   std::string value;
   accept_ra >> value;
   EXPECT_EQ(value, "0");
+}
+
+TEST_F(HostLinkTest, WhatThePodGetsIsLimitedByAQueue) {
+  endpoint_.bandwidth = {.ingress_rate = 20000000, .ingress_burst = 1000000};
+  for (int round = 0; round < 2; ++round) {
+    const auto configured = host_->configure(endpoint_);
+    ASSERT_TRUE(configured) << configured.error().message;
+  }
+  ASSERT_TRUE(host_->verify(endpoint_)) << host_->verify(endpoint_).error().message;
+  auto socket = netlink::Socket::open();
+  const auto queue = netlink::get_root_qdisc(*socket, endpoint_.host_ifindex);
+  ASSERT_TRUE(queue) << queue.error().message;
+  EXPECT_EQ(queue->kind, "tbf");
+  EXPECT_EQ(queue->rate, 2500000U);
+
+  endpoint_.bandwidth.ingress_rate = 30000000;
+  const auto other = host_->verify(endpoint_);
+  ASSERT_FALSE(other);
+  EXPECT_THAT(other.error().message, HasSubstr("has no queue that limits it to 30000000 bit/s"));
+  ASSERT_TRUE(host_->configure(endpoint_));
+  EXPECT_TRUE(host_->verify(endpoint_));
+  ASSERT_TRUE(host_->lift_limit(endpoint_));
+  EXPECT_FALSE(host_->verify(endpoint_));
+  EXPECT_TRUE(host_->lift_limit(endpoint_)) << "lifted already";
 }
 
 TEST_F(HostLinkTest, NeighboursArePermanentAndSaidOnce) {

@@ -233,6 +233,38 @@ TEST_F(ManagerTest, APodWithABandwidthGetsAVethWhereTheDeviceIsOurChoice) {
   EXPECT_EQ(manager->prepare(request, netns)->device, wire::DeviceMode::netkit) << "as configured";
 }
 
+TEST_F(ManagerTest, LimitsOfOursNeedNeitherVethNorStack) {
+  constexpr wire::Bandwidth kLimits{
+      .ingress_rate = 1000000, .ingress_burst = 500000, .egress_rate = 2000000, .egress_burst = 500000};
+  wire::PrepareRequest request;
+  request.attachment = pod("a");
+  request.bandwidth = request.stack_path = true;
+  request.limits = kLimits;
+  options.bandwidth.enabled = true;
+  restart();
+  EXPECT_EQ(manager->prepare(request, netns)->device, wire::DeviceMode::netkit);
+  build(pod("a"));
+  ASSERT_TRUE(commit(pod("a")));
+  EXPECT_FALSE(datapath.attached.at(name_of(pod("a"))).stack_path);
+  EXPECT_EQ(datapath.attached.at(name_of(pod("a"))).bandwidth, kLimits);
+
+  request.attachment = pod("b");
+  request.port_mappings = {wire::parse_port_mapping("8080:80/tcp").value()};
+  ASSERT_TRUE(manager->prepare(request, netns));
+  build(pod("b"));
+  ASSERT_TRUE(commit(pod("b")));
+  EXPECT_TRUE(datapath.attached.at(name_of(pod("b"))).stack_path);
+
+  // The ledger has them, whether they are kept or not.
+  options.bandwidth.enabled = false;
+  restart();
+  EXPECT_EQ(datapath.attached.at(name_of(pod("a"))).bandwidth, wire::Bandwidth());
+  EXPECT_EQ(journal.count("lift " + name_of(pod("a"))), 1);
+  options.bandwidth.enabled = true;
+  restart();
+  EXPECT_EQ(datapath.attached.at(name_of(pod("a"))).bandwidth, kLimits);
+}
+
 TEST_F(ManagerTest, APodMayAskForItsDevice) {
   wire::PrepareRequest request;
   for (const auto device : {wire::DeviceMode::veth, wire::DeviceMode::netkit_l2, wire::DeviceMode::netkit}) {

@@ -34,6 +34,7 @@ Endpoint sample() {
   endpoint.pod_name = "web \"1\"";
   endpoint.pod_uid = "u-1";
   endpoint.stack_path = true;
+  endpoint.bandwidth = {.ingress_rate = 1000, .ingress_burst = 1, .egress_rate = 2000, .egress_burst = 2};
   endpoint.host_ports = {wire::parse_port_mapping("8080:80/tcp").value()};
   endpoint.order = 5;
   return endpoint;
@@ -66,7 +67,20 @@ TEST_F(StoreTest, GivesBackWhatWasSaved) {
   EXPECT_EQ(back.netns, saved.netns);
   EXPECT_EQ(back.pod_mac, saved.pod_mac);
   EXPECT_EQ(back.pod_name, saved.pod_name);
+  EXPECT_EQ(back.bandwidth, saved.bandwidth);
   EXPECT_EQ(back.host_ports, saved.host_ports);
+}
+
+TEST_F(StoreTest, RowsFromBeforeLimitsHaveNone) {
+  auto row = to_json(sample());
+  row.erase("bandwidth");
+  const auto old = from_json(row);
+  ASSERT_TRUE(old) << old.error().message;
+  EXPECT_EQ(old->bandwidth, wire::Bandwidth());
+  row["bandwidth"] = {{"egress_rate", 2000}};
+  const auto half = from_json(row);
+  ASSERT_FALSE(half);
+  EXPECT_THAT(half.error().message, HasSubstr("bandwidth: egress_burst must be from 1"));
 }
 
 TEST_F(StoreTest, SavingAgainReplacesAndRemovingTolerates) {
@@ -146,7 +160,7 @@ TEST_F(StoreTest, MissingFieldsAreRefusedByName) {
     auto json = whole;
     json.erase(key);
     // Agents that had no such fields have left rows.
-    EXPECT_EQ(from_json(json).has_value(), key == "host_ports" || key == "order") << key;
+    EXPECT_EQ(from_json(json).has_value(), key == "bandwidth" || key == "host_ports" || key == "order") << key;
     json[key] = nullptr;
     EXPECT_FALSE(from_json(json)) << key;
   }

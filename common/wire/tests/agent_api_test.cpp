@@ -21,16 +21,19 @@ Result<T> round_trip(const T& value) {
 }
 
 TEST(AgentApi, RequestsSurviveTheWire) {
-  const PrepareRequest prepare{.attachment = kAttachment,
-                               .netns = "/run/netns/a",
-                               .requested_ips = {ip("10.0.0.5"), ip("fd00::5")},
-                               .requested_mac = Mac::parse("02:00:00:00:00:01").value(),
-                               .pod_namespace = "default",
-                               .pod_name = "web-0",
-                               .pod_uid = "u-1",
-                               .stack_path = true,
-                               .bandwidth = true,
-                               .device = DeviceMode::veth};
+  const PrepareRequest prepare{
+      .attachment = kAttachment,
+      .netns = "/run/netns/a",
+      .requested_ips = {ip("10.0.0.5"), ip("fd00::5")},
+      .requested_mac = Mac::parse("02:00:00:00:00:01").value(),
+      .pod_namespace = "default",
+      .pod_name = "web-0",
+      .pod_uid = "u-1",
+      .stack_path = true,
+      .port_mappings = {parse_port_mapping("8080:80/tcp").value()},
+      .bandwidth = true,
+      .limits = Bandwidth{.ingress_rate = 1000, .ingress_burst = 1, .egress_rate = 2000, .egress_burst = 2},
+      .device = DeviceMode::veth};
   const auto back = round_trip(prepare);
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(back->attachment, prepare.attachment);
@@ -41,7 +44,9 @@ TEST(AgentApi, RequestsSurviveTheWire) {
   EXPECT_EQ(back->pod_name, prepare.pod_name);
   EXPECT_EQ(back->pod_uid, prepare.pod_uid);
   EXPECT_TRUE(back->stack_path);
+  EXPECT_EQ(back->port_mappings, prepare.port_mappings);
   EXPECT_TRUE(back->bandwidth);
+  EXPECT_EQ(back->limits, prepare.limits);
   EXPECT_EQ(back->device, DeviceMode::veth);
 
   const auto commit =
