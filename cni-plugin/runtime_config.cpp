@@ -35,7 +35,7 @@ bool has_any(const nlohmann::json* runtime, std::string_view capability) {
 }
 
 Outcome<std::uint64_t> read_bits(const nlohmann::json& bandwidth, std::string_view key) {
-  const auto* value = find(bandwidth, key);
+  const auto* value = find_any_case(bandwidth, key);
   if (value == nullptr) return 0;
   // From JSON's text: what is not negative is unsigned.
   if (!value->is_number_unsigned()) {

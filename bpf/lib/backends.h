@@ -22,8 +22,6 @@ struct {
 	__uint(max_entries, 1);
 } nk_backend_v1 SEC(".maps");
 
-#define NK_NS_PER_S 1000000000ULL
-
 /* NULL: it has gone from its set since. */
 static __always_inline struct nk_backend *nk_backend(__u32 id, __u32 set)
 {

@@ -13,5 +13,7 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+#define NK_NS_PER_S 1000000000ULL
+
 #define NK_AF_INET  2
 #define NK_AF_INET6 10

@@ -18,8 +18,6 @@ struct {
 	__uint(max_entries, 1);
 } nk_pace_v1 SEC(".maps");
 
-#define NK_NS_PER_SECOND 1000000000ULL
-
 static __always_inline struct nk_pace *nk_pace_of(const struct __sk_buff *ctx)
 {
 	__u32 ifindex = ctx->ifindex;
@@ -73,7 +71,7 @@ static __noinline bool nk_depart_in_turn(struct __sk_buff *ctx, struct nk_pace *
 	/* What was not sent in idle time may be sent now, as far as the burst goes: by whoever of the CPUs is first. */
 	if (next < floor)
 		__sync_val_compare_and_swap(&pace->next_ns, next, floor);
-	next = __sync_fetch_and_add(&pace->next_ns, nk_wire_bytes(ctx, around) * NK_NS_PER_SECOND / rate);
+	next = __sync_fetch_and_add(&pace->next_ns, nk_wire_bytes(ctx, around) * NK_NS_PER_S / rate);
 	/* A socket of the pod may want to be slower than that. */
 	own = ctx->tstamp_type == BPF_SKB_TSTAMP_DELIVERY_MONO ? ctx->tstamp : 0;
 	if (next > now && next > own)

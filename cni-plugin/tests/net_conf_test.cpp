@@ -92,7 +92,7 @@ TEST(NetConf, Bandwidth) {
     return read(conf)->limits.value();
   };
   // What containerd makes of a pod's annotations.
-  EXPECT_EQ(limits(R"({"ingressRate": 1000000, "ingressBurst": 4294967295})"),
+  EXPECT_EQ(limits(R"({"IngressRate": 1000000, "IngressBurst": 4294967295, "EgressRate": 0, "EgressBurst": 0})"),
             (wire::Bandwidth{.ingress_rate = 1000000, .ingress_burst = 4294967295}));
   EXPECT_EQ(limits(R"({"ingressRate": 0, "ingressBurst": null, "egressRate": 1000, "egressBurst": 1})"),
             (wire::Bandwidth{.egress_rate = 1000, .egress_burst = 1}));
