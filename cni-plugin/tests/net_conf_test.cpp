@@ -132,7 +132,8 @@ TEST(NetConf, PortMappings) {
     {"hostPort": 1, "containerPort": 65535, "protocol": "Sctp", "hostIP": "2001:db8::1"},
     {"HostPort": 2, "ContainerPort": 2, "Protocol": "", "HostIP": "0.0.0.0"}])")}};
   std::vector<std::string> texts;
-  for (const auto& each : read(conf)->wishes.port_mappings) texts.push_back(to_string(each));
+  const auto wishes = read(conf)->wishes;
+  for (const auto& each : wishes.port_mappings) texts.push_back(to_string(each));
   EXPECT_THAT(texts,
               ::testing::ElementsAre("8080:80/tcp", "53:5353/udp", "[2001:db8::1]:1:65535/sctp", "0.0.0.0:2:2/tcp"));
 }
