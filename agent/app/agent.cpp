@@ -81,12 +81,7 @@ Result<void> Agent::start() {
   // What is wrong with it now is the configuration's or the kernel's fault; later it is a problem like others.
   if (auto overlay = prepare_overlay().and_then([this] { return raise_overlay(); }); !overlay) return overlay;
   reconcile();
-  if (!config::has_overlay(options_)) {
-    if (auto removed = node::remove_overlay(); !removed) return removed;
-  }
-  if (!options_.bandwidth.enabled) {
-    if (auto removed = node::remove_queues(); !removed) return removed;
-  }
+  if (auto removed = remove_unwanted(); !removed) return removed;
   if (auto masquerade = node::apply_masquerade(options_); !masquerade) return masquerade;
   if (auto restored = restore(); !restored) return restored;
   return serve();
@@ -107,6 +102,14 @@ Result<void> Agent::open_datapath(const datapath::Features& features) {
   note_missing(datapath_->missing());
   spdlog::info("programs: {}", datapath_->program_origin());
   return {};
+}
+
+// What an agent with other options has left.
+Result<void> Agent::remove_unwanted() {
+  if (!config::has_overlay(options_)) {
+    if (auto removed = node::remove_overlay(); !removed) return removed;
+  }
+  return options_.bandwidth.enabled ? Result<void>() : node::remove_queues();
 }
 
 // Programs before the first packet, and again when somebody has taken the device away.

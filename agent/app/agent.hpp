@@ -42,6 +42,7 @@ class Agent {
  private:
   [[nodiscard]] Result<void> start();
   [[nodiscard]] Result<void> open_datapath(const datapath::Features& features);
+  [[nodiscard]] Result<void> remove_unwanted();
   [[nodiscard]] Result<void> prepare_overlay();
   [[nodiscard]] Result<void> raise_overlay();
   [[nodiscard]] Result<void> restore();

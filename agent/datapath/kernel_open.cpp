@@ -160,13 +160,10 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
       new KernelDatapath(std::move(*core), std::move(attacher), std::move(*prefilter)));
   datapath->endpoints_ = std::move(*endpoints);
   datapath->remotes_ = std::move(*remotes);
-  if (auto services = datapath->open_services(options.services); !services) {
-    return tl::make_unexpected(services.error());
-  }
-  if (auto connections = datapath->open_connections(options); !connections) {
-    return tl::make_unexpected(connections.error());
-  }
-  if (auto paces = datapath->open_paces(options.bandwidth); !paces) return tl::make_unexpected(paces.error());
+  const auto chosen = datapath->open_services(options.services)
+                          .and_then([&] { return datapath->open_connections(options); })
+                          .and_then([&] { return datapath->open_paces(options.bandwidth); });
+  if (!chosen) return tl::make_unexpected(chosen.error());
   datapath->epoch_ = std::move(*epoch);
   datapath->events_ = std::move(*events);
   guard.attach(parts.pins, parts.maps);
