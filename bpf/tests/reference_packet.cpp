@@ -116,7 +116,7 @@ Bytes translated(Bytes frame, const Packet& packet, const Tuple& to) {
     put(frame, packet.at + 2, 2, to.to_port);
   }
   set_ends(frame, to.from, to.to);
-  return one_hop_less(std::move(frame));
+  return frame;
 }
 
 Bytes translated_error(Bytes frame, const Packet& packet, const Tuple& to) {
@@ -162,7 +162,7 @@ Bytes translated_error(Bytes frame, const Packet& packet, const Tuple& to) {
   if (v6) total = mended(total, sum(frame, outer, 32), sum(from) + sum(to.to));
   put(frame, icmp_check, 2, total);
   set_ends(frame, from, to.to);
-  return one_hop_less(std::move(frame));
+  return frame;
 }
 
 Bytes reset(Bytes frame, const Packet& packet) {
