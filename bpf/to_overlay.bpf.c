@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * tcx egress of the overlay device: what the node itself sends to other nodes' pods, and pods' packets that took the
- * stack, get the address of the node to go to, and answers to who asked for a service that of the service. What from_pod
- * sends has both already. Verdicts: DROP, PASS; NEXT only
- * where programs stand behind ours (lib/verdict.h).
+ * stack, get the address of the node to go to, and answers to who asked for a service that of the service. What
+ * from_pod sends has both already. Verdicts: DROP, PASS; NEXT only where programs stand behind ours (lib/verdict.h).
  */
 #include "lib/answer.h"
 #include "lib/drop.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Where a translated packet goes: a pod of this node, the node itself, another one, or by an uplink to whoever is none
- * of these. As for packets between pods, what has been found out is remembered (lib/flow.h). The way outside is the kernel's routes' to
- * say, of whose changes not all are told, and none while the agent is away: so it is asked for again with each tick.
+ * of these. As for packets between pods, what has been found out is remembered (lib/flow.h). The way outside is the
+ * kernel's routes' to say, of whose changes not all are told, and none while the agent is away: so it is asked for
+ * again with each tick.
  */
 #pragma once
 

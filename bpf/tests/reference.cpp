@@ -83,17 +83,6 @@ bool in(const Address& address, const std::string& prefix, std::size_t bytes) {
   return std::equal(address.begin(), address.begin() + static_cast<long>(bytes), wanted.begin());
 }
 
-bool begins(const Packet& packet) { return (packet.flags & (kSyn | kAck | kRst)) == kSyn; }
-
-std::uint8_t shown(const Packet& packet) {
-  if (packet.tuple.protocol != kTcp) return NK_CT_SYN;
-  const auto bit = [&](std::uint8_t flag, unsigned value) { return (packet.flags & flag) != 0 ? value : 0U; };
-  return static_cast<std::uint8_t>(bit(kSyn, NK_CT_SYN) | bit(kAck, NK_CT_ACK) | bit(kFin, NK_CT_FIN) |
-                                   bit(kRst, NK_CT_RST));
-}
-
-bool is_echo(const Tuple& tuple) { return tuple.protocol == kIcmp || tuple.protocol == kIcmp6; }
-
 Answer refused(const Bytes& frame, const Packet& packet, Hook hook, std::uint32_t reason, std::uint32_t mtu) {
   Answer answer{.verdict = kDrop, .frame = frame, .reason = reason};
   const bool v4 = is_v4(packet.tuple.from), tcp = packet.tuple.protocol == kTcp;
@@ -309,7 +298,7 @@ std::uint32_t Node::admit(const Packet& packet) {
   forward.to.to = backend_of(set, v4);
   forward.to.to_port = kBackendPort;
   const auto& to = forward.to.to;
-  const auto source = answers_by_stack(to)                   ? Source::client
+  const auto source = answers_by_stack(to)             ? Source::client
                       : is_pod(to) && !is_remote(from) ? Source::either
                                                        : Source::node;
   return open(packet, forward, source, {.first = kFirstPort, .last = kLastPort});

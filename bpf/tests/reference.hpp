@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What from_netdev, from_pod and to_netdev should do on the nodes of service_node.hpp and masquerade_node.hpp, said once more in
-// plain C++: from the documents, without a look at speed, and without the kernel. The same packets in the same order
-// give the same verdicts and bytes.
+// What from_netdev, from_pod and to_netdev should do on the nodes of service_node.hpp and masquerade_node.hpp, said
+// once more in plain C++: from the documents, without a look at speed, and without the kernel. The same packets in the
+// same order give the same verdicts and bytes.
 #pragma once
 
 #include <array>
@@ -94,6 +94,9 @@ class Node {
 };
 
 // Packets, without a state: reference_packet.cpp.
+[[nodiscard]] bool begins(const Packet& packet);
+[[nodiscard]] std::uint8_t shown(const Packet& packet);
+[[nodiscard]] bool is_echo(const Tuple& tuple);
 [[nodiscard]] std::uint32_t get(const Bytes& bytes, std::size_t at, std::size_t count);
 [[nodiscard]] Bytes translated(Bytes frame, const Packet& packet, const Tuple& to);
 [[nodiscard]] Bytes translated_error(Bytes frame, const Packet& packet, const Tuple& to);
@@ -111,9 +114,6 @@ enum class Who : std::uint8_t { pod, remote, outside };
 [[nodiscard]] bool owns(const Address& pod);  // the device that a test run's packet is seen on
 [[nodiscard]] bool in(const Address& address, const std::string& prefix, std::size_t bytes);
 
-[[nodiscard]] bool begins(const Packet& packet);
-[[nodiscard]] std::uint8_t shown(const Packet& packet);
-[[nodiscard]] bool is_echo(const Tuple& tuple);
 [[nodiscard]] Answer refused(const Bytes& frame, const Packet& packet, Hook hook, std::uint32_t reason,
                              std::uint32_t mtu = 0);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bpf/abi/connection.h"
 #include "bpf/tests/node.hpp"
 #include "bpf/tests/reference.hpp"
 
@@ -78,6 +79,17 @@ Address parse(const std::string& text) {
   std::ranges::copy(bytes, result.begin());
   return result;
 }
+
+bool begins(const Packet& packet) { return (packet.flags & (kSyn | kAck | kRst)) == kSyn; }
+
+std::uint8_t shown(const Packet& packet) {
+  if (packet.tuple.protocol != kTcp) return NK_CT_SYN;
+  const auto bit = [&](std::uint8_t flag, unsigned value) { return (packet.flags & flag) != 0 ? value : 0U; };
+  return static_cast<std::uint8_t>(bit(kSyn, NK_CT_SYN) | bit(kAck, NK_CT_ACK) | bit(kFin, NK_CT_FIN) |
+                                   bit(kRst, NK_CT_RST));
+}
+
+bool is_echo(const Tuple& tuple) { return tuple.protocol == kIcmp || tuple.protocol == kIcmp6; }
 
 bool is_v4(const Address& address) {
   return std::all_of(address.begin(), address.begin() + 10, [](auto byte) { return byte == 0; }) &&

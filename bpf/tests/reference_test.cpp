@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random packets through from_netdev, from_pod and to_netdev and through the reference: the same verdicts, bytes, counts and
-// connections. NETKITE_RANDOM_PACKETS says how many.
+// Random packets through from_netdev, from_pod and to_netdev and through the reference: the same verdicts, bytes,
+// counts and connections. NETKITE_RANDOM_PACKETS says how many.
 #include "bpf/tests/reference_random.hpp"
 
 namespace netkite::bpf_tests {
@@ -27,9 +27,12 @@ void compare(const ServiceNode& node, reference::Node& reference, Packets& packe
     const auto outcome = (leaves ? egress : from_netdev ? netdev : pod)->run(packet);
     ASSERT_EQ(outcome.status, 0) << "round " << round;
     ASSERT_TRUE(outcome.verdict == foreseen.verdict && outcome.frame == foreseen.frame)
-        << "round " << round << (leaves ? ", to the uplink" : from_netdev ? ", from the uplink" : ", from the pod") << "\nverdict "
-        << outcome.verdict << ", foreseen " << foreseen.verdict << " for " << foreseen.reason << "\npacket   "
-        << hex(packet) << "\nbecame   " << hex(outcome.frame) << "\nforeseen " << hex(foreseen.frame);
+        << "round " << round
+        << (leaves        ? ", to the uplink"
+            : from_netdev ? ", from the uplink"
+                          : ", from the pod")
+        << "\nverdict " << outcome.verdict << ", foreseen " << foreseen.verdict << " for " << foreseen.reason
+        << "\npacket   " << hex(packet) << "\nbecame   " << hex(outcome.frame) << "\nforeseen " << hex(foreseen.frame);
     if (foreseen.reason != 0) ++expected[foreseen.reason];
     ++verdicts[outcome.verdict];
     if (leaves && outcome.frame != packet) ++answered;

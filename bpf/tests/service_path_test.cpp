@@ -80,7 +80,8 @@ TEST_F(ServicePath, ByTheStackTheClientsAddressStaysWhenItsPortIsTaken) {
   each([&](const Flavour& flavour) {
     const auto set = flavour.protocol == kTcp ? 8U : 9U;
     const auto ask = flavour.asking(flavour.family.client, 40000, set);
-    expect_at_stack(netdev_, ask, {ask.ends.from, 40000, set == 8 ? flavour.family.node : flavour.family.hooked, kBackendPort});
+    expect_at_stack(netdev_, ask,
+                    {ask.ends.from, 40000, set == 8 ? flavour.family.node : flavour.family.hooked, kBackendPort});
     node_.put_entrance(flavour.family.node, 30100, flavour.protocol,
                        {.set = ServiceNode::set_of(set, flavour.family.node), .count = 1});
     auto other = ask;
