@@ -6,15 +6,36 @@
  */
 #pragma once
 
+#include "lib/ending.h"
 #include "lib/packet.h"
 #include "lib/service_path.h"
+
+/* What answers a SYN that the connection, which is over, has not seen: the client has asked past the service. */
+static __noinline bool nk_answers_another(const struct nk_packet *packet, const struct nk_connection *reply)
+{
+	const struct nk_connection *forward;
+	struct nk_tuple asked;
+
+	if (packet->quoted || (packet->flags & (NK_TCP_SYN | NK_TCP_ACK)) != (NK_TCP_SYN | NK_TCP_ACK))
+		return false;
+	nk_reverse(&asked, &reply->to);
+	forward = nk_connection(&asked);
+	if (forward && !nk_is_over(forward, reply))
+		return false;
+	nk_take_out(&packet->tuple, reply);
+	return true;
+}
 
 /* NULL: the packet is none of these. */
 static __always_inline struct nk_connection *nk_answered(const struct nk_packet *packet)
 {
 	struct nk_connection *connection = nk_connection(&packet->tuple);
 
-	return connection && connection->reply && connection->use == NK_CT_SERVICE ? connection : NULL;
+	if (likely(!connection || !connection->reply || connection->use != NK_CT_SERVICE))
+		return NULL;
+	if (packet->tuple.protocol == IPPROTO_TCP && unlikely(nk_answers_another(packet, connection)))
+		return NULL;
+	return connection;
 }
 
 static __always_inline void nk_note_answer(struct nk_connection *connection, const struct nk_packet *packet)

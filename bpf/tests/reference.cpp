@@ -230,12 +230,15 @@ std::optional<Packet> Node::parse_packet(const Bytes& frame) {
 
 // Of a TCP connection that a SYN is for: whether it is over, so that the SYN begins another one.
 bool Node::ends_for(const Packet& packet, const Connection& connection) const {
-  if (packet.tuple.protocol != kTcp || !begins(packet)) return false;
+  return packet.tuple.protocol == kTcp && begins(packet) && is_over(connection);
+}
+
+// Both have closed it, or who answers has reset it; backends do not go here.
+bool Node::is_over(const Connection& connection) const {
   const auto other = connections_.find(connection.to.reversed());
   if (other == connections_.end()) return true;
-  const bool reset = (other->second.seen & NK_CT_RST) != 0;
-  const bool closed = (connection.seen & other->second.seen & NK_CT_FIN) != 0;
-  return reset || closed;  // backends do not go here
+  const auto& answers = connection.reply ? connection : other->second;
+  return (answers.seen & NK_CT_RST) != 0 || (connection.seen & other->second.seen & NK_CT_FIN) != 0;
 }
 
 void Node::take_out(const Tuple& tuple) {
@@ -383,6 +386,11 @@ Answer Node::to_netdev(const Bytes& frame) {
   const auto known = packet ? connections_.find(packet->tuple) : connections_.end();
   if (known == connections_.end() || !known->second.reply || known->second.masked) return untouched;
   const auto& to = known->second.to;
+  // The answer to a SYN that this connection, which is over, has not seen.
+  if (answers_syn(*packet) && is_over(known->second)) {
+    take_out(packet->tuple);
+    return untouched;
+  }
   if (packet->quoted != 0) return {.verdict = kNext, .frame = translated_error(frame, *packet, to)};
   remember_ports(*packet);
   note(*packet, known->second);

@@ -85,6 +85,7 @@ class Node {
   // What a pod sends to where the stack would be next: reference_pod.cpp.
   [[nodiscard]] std::optional<Answer> depart(const Bytes& frame, bool outside);
   [[nodiscard]] std::uint32_t mask(const Packet& packet);  // a drop reason, or 0
+  [[nodiscard]] bool is_over(const Connection& connection) const;
   [[nodiscard]] bool ends_for(const Packet& packet, const Connection& connection) const;
   void take_out(const Tuple& tuple);
 
@@ -95,6 +96,7 @@ class Node {
 
 // Packets, without a state: reference_packet.cpp.
 [[nodiscard]] bool begins(const Packet& packet);
+[[nodiscard]] bool answers_syn(const Packet& packet);
 [[nodiscard]] std::uint8_t shown(const Packet& packet);
 [[nodiscard]] bool is_echo(const Tuple& tuple);
 [[nodiscard]] std::uint32_t get(const Bytes& bytes, std::size_t at, std::size_t count);

@@ -82,6 +82,10 @@ Address parse(const std::string& text) {
 
 bool begins(const Packet& packet) { return (packet.flags & (kSyn | kAck | kRst)) == kSyn; }
 
+bool answers_syn(const Packet& packet) {
+  return packet.quoted == 0 && packet.tuple.protocol == kTcp && (packet.flags & (kSyn | kAck)) == (kSyn | kAck);
+}
+
 std::uint8_t shown(const Packet& packet) {
   if (packet.tuple.protocol != kTcp) return NK_CT_SYN;
   const auto bit = [&](std::uint8_t flag, unsigned value) { return (packet.flags & flag) != 0 ? value : 0U; };

@@ -76,6 +76,24 @@ TEST_F(ServicePath, ByTheStackToWhoAnswersByIt) {
   });
 }
 
+TEST_F(ServicePath, ByTheStackAPortThatIsUsedAnewPastTheServiceGetsAnswersAsTheyAre) {
+  const Flavour flavour{.family = families()[0], .protocol = kTcp};
+  auto ask = flavour.asking(flavour.family.client, 40000, 8);
+  const Ends seen{
+      .from = flavour.family.client, .from_port = 40000, .to = flavour.family.node, .to_port = kBackendPort};
+  auto answer = flavour.answer(seen);
+  for (const std::uint8_t flags : {kAck, kFin}) {
+    expect_at_stack(netdev_, ask, seen);
+    expect_at_stack(egress_, answer, reversed(ask.ends));
+    ask.flags = answer.flags = static_cast<std::uint8_t>(flags | kAck);
+  }
+  expect_at_stack(netdev_, ask, seen);
+  expect_at_stack(egress_, answer, reversed(ask.ends));
+  answer.flags = kSyn | kAck;
+  expect_at_stack(egress_, answer, answer.ends);
+  EXPECT_EQ(node_.connections(), 0U);
+}
+
 TEST_F(ServicePath, ByTheStackTheClientsAddressStaysWhenItsPortIsTaken) {
   each([&](const Flavour& flavour) {
     const auto set = flavour.protocol == kTcp ? 8U : 9U;
