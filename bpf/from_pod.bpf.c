@@ -236,7 +236,7 @@ static __always_inline int from_pod4(struct __sk_buff *ctx)
 	nk_hop4(ip);
 	if (nk_config.vni && flow->way.kind >= NK_WAY_TUNNEL)
 		return nk_leave_by_tunnel(ctx, &flow->way, NK_HOOK_FROM_POD);
-	return nk_leave(eth, &flow->way);
+	return nk_leave(ctx, eth, &flow->way);
 }
 
 static __always_inline int from_pod6(struct __sk_buff *ctx)
@@ -282,7 +282,7 @@ static __always_inline int from_pod6(struct __sk_buff *ctx)
 	nk_hop6(ctx, ip);
 	if (nk_config.vni && flow->way.kind >= NK_WAY_TUNNEL)
 		return nk_leave_by_tunnel(ctx, &flow->way, NK_HOOK_FROM_POD);
-	return nk_leave(eth, &flow->way);
+	return nk_leave(ctx, eth, &flow->way);
 }
 
 SEC("tc")

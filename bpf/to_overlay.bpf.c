@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * tcx egress of the overlay device: what the node itself sends to other nodes' pods, and pods' packets that took the
- * stack, get the address of the node to go to. What from_pod sends has it already. Verdicts: DROP, PASS; NEXT only
- * where programs stand behind ours (lib/verdict.h).
+ * stack, get the address of the node to go to, and answers to who asked for a service that of the service. What
+ * from_pod sends has both already. Verdicts: DROP, PASS; NEXT only where programs stand behind ours (lib/verdict.h).
  */
+#include "lib/answer.h"
 #include "lib/drop.h"
 #include "lib/encap.h"
 #include "lib/parse.h"
@@ -33,6 +34,13 @@ static __always_inline int to_overlay4(struct __sk_buff *ctx)
 		return refuse(ctx, NK_DROP_MALFORMED);
 	if (likely(nk_has_overlay_macs(eth)))
 		return nk_accept(ctx);
+	if (nk_config.services) {
+		if (unlikely(!nk_answer4(ctx)))
+			return refuse(ctx, NK_DROP_MALFORMED);
+		eth = nk_ipv4_frame(ctx);
+		if (unlikely(!eth))
+			return refuse(ctx, NK_DROP_MALFORMED);
+	}
 	return send(ctx, eth, nk_tunnel4(((const struct iphdr *)(eth + 1))->daddr));
 }
 
@@ -44,6 +52,13 @@ static __always_inline int to_overlay6(struct __sk_buff *ctx)
 		return refuse(ctx, NK_DROP_MALFORMED);
 	if (likely(nk_has_overlay_macs(eth)))
 		return nk_accept(ctx);
+	if (nk_config.services) {
+		if (unlikely(!nk_answer6(ctx)))
+			return refuse(ctx, NK_DROP_MALFORMED);
+		eth = nk_ipv6_frame(ctx);
+		if (unlikely(!eth))
+			return refuse(ctx, NK_DROP_MALFORMED);
+	}
 	return send(ctx, eth, nk_tunnel6(&((const struct ipv6hdr *)(eth + 1))->daddr));
 }
 

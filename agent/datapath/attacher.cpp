@@ -206,7 +206,9 @@ Result<Attacher::Outcome> Attacher::attach(const Place& place, Rollback& undo) {
     if (done) done = apply(*now, undo);
     if (done && place.backstop && !backstop_first) done = put_backstop(*now);
     if (done) {
-      return Outcome{.others = now->others, .link_id = place.ours ? now->slots.at(now->anchor).link->id : 0};
+      return Outcome{.others = now->others,
+                     .after_hooks = now->after_hooks,
+                     .link_id = place.ours ? now->slots.at(now->anchor).link->id : 0};
     }
     if (done.error().os_error != ESTALE || attempt + 1 == kAttempts) return tl::make_unexpected(done.error());
   }

@@ -24,6 +24,7 @@ class Attacher {
 
   struct Outcome {
     bool others = false;        // users' or foreign programs stand on this place besides ours
+    bool after_hooks = false;   // ours leaves forwarding to the stack
     std::uint32_t link_id = 0;  // of our program, 0: it does not belong here
   };
   // `undo` gets the removal of what was created; what was there already stays.

@@ -9,11 +9,12 @@
 namespace netkite::datapath {
 namespace {
 
-nk_endpoint entry_of(const EndpointDevice& device) {
+nk_endpoint entry_of(const EndpointDevice& device, bool hooked) {
   nk_endpoint entry{};
   entry.ifindex = device.host_ifindex;
   entry.endpoint_id = device.id;
   if (device.stack_path) entry.flags |= NK_EP_STACK;
+  if (hooked) entry.flags |= NK_EP_HOOKED;
   if (device.mode == wire::DeviceMode::netkit) return entry;
   entry.flags |= NK_EP_L2;
   std::ranges::copy(device.pod_mac.bytes, entry.pod_mac);
@@ -61,11 +62,11 @@ Result<EndpointMap> EndpointMap::open(const MapStore& store) {
   return map;
 }
 
-Result<void> EndpointMap::add_entries(const EndpointDevice& device, bool direct) const {
-  nk_device flags{.flags = direct ? NK_EP_DIRECT : 0, .endpoint_id = device.id};
+Result<void> EndpointMap::add_entries(const EndpointDevice& device, Passage passage) const {
+  nk_device flags{.flags = passage.direct ? NK_EP_DIRECT : 0, .endpoint_id = device.id};
   for (const auto& address : device.addresses) flags.flags |= address.is_v4() ? NK_EP_IPV4 : NK_EP_IPV6;
   if (auto done = devices_.update(device.host_ifindex, flags); !done) return done;
-  const auto entry = entry_of(device);
+  const auto entry = entry_of(device, passage.hooked);
   for (const auto& address : device.addresses) {
     auto done = address.is_v4() ? v4_.update(abi_v4(address), entry) : v6_.update(abi_v6(address), entry);
     if (!done) return done;
@@ -73,10 +74,10 @@ Result<void> EndpointMap::add_entries(const EndpointDevice& device, bool direct)
   return {};
 }
 
-Result<void> EndpointMap::add(const EndpointDevice& device, bool direct) const {
+Result<void> EndpointMap::add(const EndpointDevice& device, Passage passage) const {
   // Entries that were there already serve a pod that lives: they stay.
   const bool known = verify(device).has_value();
-  auto done = add_entries(device, direct);
+  auto done = add_entries(device, passage);
   if (!done && !known) std::ignore = remove(device);
   return done;
 }

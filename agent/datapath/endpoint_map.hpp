@@ -14,8 +14,12 @@ class EndpointMap {
  public:
   [[nodiscard]] static Result<EndpointMap> open(const MapStore& store);
 
-  // All entries of the device, or none. `direct`: the pod may be entered past its device.
-  [[nodiscard]] Result<void> add(const EndpointDevice& device, bool direct) const;
+  struct Passage {
+    bool direct = false;  // the pod may be entered past its device
+    bool hooked = false;  // programs behind ours see what it sends
+  };
+  // All entries of the device, or none.
+  [[nodiscard]] Result<void> add(const EndpointDevice& device, Passage passage) const;
   // An address that belongs to another device by now stays.
   [[nodiscard]] Result<void> remove(const EndpointDevice& device) const;
   [[nodiscard]] Result<void> verify(const EndpointDevice& device) const;  // not_found: one line
@@ -23,7 +27,7 @@ class EndpointMap {
   [[nodiscard]] Result<void> purge(const std::function<bool(std::uint32_t ifindex)>& keep) const;
 
  private:
-  [[nodiscard]] Result<void> add_entries(const EndpointDevice& device, bool direct) const;
+  [[nodiscard]] Result<void> add_entries(const EndpointDevice& device, Passage passage) const;
 
   TypedMap<std::uint32_t, nk_endpoint> v4_;
   TypedMap<nk_addr6, nk_endpoint> v6_;

@@ -25,6 +25,8 @@ std::string hook_name(std::uint32_t hook) {
       return "from_overlay";
     case NK_HOOK_TO_OVERLAY:
       return "to_overlay";
+    case NK_HOOK_TO_NETDEV:
+      return "to_netdev";
     case NK_HOOK_XDP:
       return "xdp";
     default:

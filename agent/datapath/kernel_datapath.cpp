@@ -52,23 +52,35 @@ KernelDatapath::PodPlaces KernelDatapath::places_of(const EndpointDevice& device
 }
 
 std::vector<Place> KernelDatapath::places_of_uplink(std::uint32_t ifindex, const std::string& name) const {
-  std::vector<Place> places = {{.ifindex = ifindex,
-                                .ifname = name,
-                                .hook = Hook::tcx_ingress,
-                                .ours = ProgramKind::from_netdev,
-                                .point = config::HookPoint::uplink_ingress,
-                                .backstop = false,
-                                .after_hooks = false}};
-  if (core_->hooks.any(config::HookPoint::uplink_egress)) {
-    places.push_back({.ifindex = ifindex,
-                      .ifname = name,
-                      .hook = Hook::tcx_egress,
-                      .ours = std::nullopt,
-                      .point = config::HookPoint::uplink_egress,
-                      .backstop = false,
-                      .after_hooks = false});
+  const auto place = [&](Hook hook, std::optional<ProgramKind> kind, config::HookPoint point) {
+    return Place{.ifindex = ifindex,
+                 .ifname = name,
+                 .hook = hook,
+                 .ours = kind,
+                 .point = point,
+                 .backstop = false,
+                 .after_hooks = false};
+  };
+  std::vector<Place> places;
+  // Who translates answers is there before anybody can ask.
+  if (services_) {
+    places.push_back(place(Hook::tcx_egress, ProgramKind::to_netdev, config::HookPoint::uplink_egress));
+  } else if (core_->hooks.any(config::HookPoint::uplink_egress)) {
+    places.push_back(place(Hook::tcx_egress, std::nullopt, config::HookPoint::uplink_egress));
   }
+  places.push_back(place(Hook::tcx_ingress, ProgramKind::from_netdev, config::HookPoint::uplink_ingress));
   return places;
+}
+
+// What a former run with services has left.
+void KernelDatapath::detach_answers(std::uint32_t ifindex, const std::string& name) {
+  attacher_.detach({.ifindex = ifindex,
+                    .ifname = name,
+                    .hook = Hook::tcx_egress,
+                    .ours = ProgramKind::to_netdev,
+                    .point = std::nullopt,
+                    .backstop = false,
+                    .after_hooks = false});
 }
 
 // As on a pod's device nobody else decides here, and a program that is missing leaves it closed.
@@ -104,7 +116,8 @@ Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
   // Before the addresses: nothing goes out without its limit.
   const Result<void> paced = paces_ ? paces_->set(device) : Result<void>();
   if (!paced) return wrap(paced.error(), device.host_ifname);
-  if (auto done = endpoints_.add(device, direct); !done) return wrap(done.error(), device.host_ifname);
+  const EndpointMap::Passage passage{.direct = direct, .hooked = sent->after_hooks};
+  if (auto done = endpoints_.add(device, passage); !done) return wrap(done.error(), device.host_ifname);
   undo.commit();
   pods_.insert_or_assign(device.host_ifindex, device);
   return {};
@@ -144,6 +157,7 @@ Result<void> KernelDatapath::attach_uplink(std::uint32_t ifindex, const std::str
   const Epoch::Change change(epoch_);
   if (!change.begun()) return change.begun();
   if (auto done = attach_places(places_of_uplink(ifindex, name)); !done) return done;
+  if (!services_) detach_answers(ifindex, name);
   uplinks_.insert_or_assign(ifindex, name);
   prefilter_.add_uplink(ifindex, name);
   return {};

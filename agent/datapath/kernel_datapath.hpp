@@ -104,6 +104,7 @@ class KernelDatapath : public Datapath {
   };
   [[nodiscard]] static PodPlaces places_of(const EndpointDevice& device);
   [[nodiscard]] std::vector<Place> places_of_uplink(std::uint32_t ifindex, const std::string& name) const;
+  void detach_answers(std::uint32_t ifindex, const std::string& name);
   [[nodiscard]] std::vector<Place> places_of_overlay() const;
   [[nodiscard]] Result<void> attach_places(const std::vector<Place>& places);
 

@@ -34,6 +34,7 @@ std::vector<Variant> first_variants(const config::Options& options) {
     variants.push_back({.kind = ProgramKind::xdp_prefilter, .netkit = false, .after_hooks = false});
   }
   if (options.services.enabled) {
+    variants.push_back({.kind = ProgramKind::to_netdev, .netkit = false, .after_hooks = false});
     for (const auto kind : kSocketPrograms) variants.push_back({.kind = kind, .netkit = false, .after_hooks = false});
   }
   return variants;

@@ -11,6 +11,7 @@
 #include "skel/from_pod.skel.h"
 #include "skel/guard.skel.h"
 #include "skel/socket.skel.h"
+#include "skel/to_netdev.skel.h"
 #include "skel/to_overlay.skel.h"
 #include "skel/to_pod.skel.h"
 #include "skel/xdp_prefilter.skel.h"
@@ -25,6 +26,7 @@ struct Embedded {
 constexpr std::array kEmbedded = std::to_array<Embedded>({{"from_pod", from_pod__elf_bytes},
                                                           {"to_pod", to_pod__elf_bytes},
                                                           {"from_netdev", from_netdev__elf_bytes},
+                                                          {"to_netdev", to_netdev__elf_bytes},
                                                           {"xdp_prefilter", xdp_prefilter__elf_bytes},
                                                           {"backstop", backstop__elf_bytes},
                                                           {"guard", guard__elf_bytes},
@@ -70,6 +72,8 @@ std::string_view to_string(ProgramKind kind) {
       return "to_pod";
     case ProgramKind::from_netdev:
       return "from_netdev";
+    case ProgramKind::to_netdev:
+      return "to_netdev";
     case ProgramKind::xdp_prefilter:
       return "xdp_prefilter";
     case ProgramKind::backstop:

@@ -19,6 +19,7 @@ enum class ProgramKind : std::uint8_t {
   from_pod,
   to_pod,
   from_netdev,
+  to_netdev,
   xdp_prefilter,
   backstop,
   guard,
@@ -39,10 +40,11 @@ inline constexpr std::array kSocketPrograms = {ProgramKind::recvmsg4,  ProgramKi
                                                ProgramKind::peername6, ProgramKind::connect4, ProgramKind::connect6,
                                                ProgramKind::sendmsg4,  ProgramKind::sendmsg6};
 inline constexpr std::array kProgramKinds = {
-    ProgramKind::from_pod, ProgramKind::to_pod,   ProgramKind::from_netdev,  ProgramKind::xdp_prefilter,
-    ProgramKind::backstop, ProgramKind::guard,    ProgramKind::from_overlay, ProgramKind::to_overlay,
-    ProgramKind::recvmsg4, ProgramKind::recvmsg6, ProgramKind::peername4,    ProgramKind::peername6,
-    ProgramKind::connect4, ProgramKind::connect6, ProgramKind::sendmsg4,     ProgramKind::sendmsg6};
+    ProgramKind::from_pod,      ProgramKind::to_pod,   ProgramKind::from_netdev, ProgramKind::to_netdev,
+    ProgramKind::xdp_prefilter, ProgramKind::backstop, ProgramKind::guard,       ProgramKind::from_overlay,
+    ProgramKind::to_overlay,    ProgramKind::recvmsg4, ProgramKind::recvmsg6,    ProgramKind::peername4,
+    ProgramKind::peername6,     ProgramKind::connect4, ProgramKind::connect6,    ProgramKind::sendmsg4,
+    ProgramKind::sendmsg6};
 [[nodiscard]] std::string_view to_string(ProgramKind kind);  // "from_pod", …: the function is called nk_from_pod
 
 struct ProgramSource {

@@ -12,8 +12,7 @@ namespace {
 
 class Planner {
  public:
-  Planner(const kube::Service& service, Slices slices, const Facts& facts)
-      : service_(service), slices_(slices), facts_(facts) {}
+  explicit Planner(const kube::Service& service) : service_(service) {}
 
   void add(const std::vector<Ip>& addresses, Kind kind) {
     for (const auto& port : service_.ports) {
@@ -38,29 +37,21 @@ class Planner {
                                 .protocol = frontend.protocol,
                                 .family = frontend.address.family(),
                                 .scope = local ? Scope::local : Scope::cluster},
-                        .entrance = {},
-                        .is_own = false});
-    if (kind != Kind::cluster_ip && port.protocol != kube::Protocol::sctp) add_entrance(planned_.back(), port);
+                        .entrance = {}});
+    if (kind != Kind::cluster_ip && port.protocol != kube::Protocol::sctp) add_entrance(planned_.back());
   }
-  void add_entrance(PlannedFrontend& planned, const kube::ServicePort& port) {
+  void add_entrance(PlannedFrontend& planned) {
     auto set = planned.set;
     set.scope = service_.external_local ? Scope::local : Scope::cluster;
-    planned.is_own = leads_here(set, port);
-    if (planned.is_own) return;
     // An address may be written among the external ones, too: that must not open it.
     const auto& balanced = service_.load_balancer_ips;
     const bool bound = std::ranges::find(balanced, planned.frontend.address) != balanced.end();
     planned.entrance = Entrance{.set = set, .ranges = bound && !ranges_of(service_, set).empty()};
   }
-  // Of all frontends of a port in a family the same is asked.
-  [[nodiscard]] bool leads_here(const SetKey& set, const kube::ServicePort& port);
 
   const kube::Service& service_;
-  Slices slices_;
-  const Facts& facts_;
   std::vector<PlannedFrontend> planned_;
   std::set<Frontend> seen_;
-  std::map<SetKey, bool> own_;
 };
 
 // An endpoint that has the port in question.
@@ -84,17 +75,6 @@ Candidates candidates_of(const kube::ServicePort& port, Slices slices, const Set
     }
   }
   return candidates;
-}
-
-// Whatever its state, so that an entrance does not come and go with it.
-bool Planner::leads_here(const SetKey& set, const kube::ServicePort& port) {
-  const auto [known, fresh] = own_.try_emplace(set, false);
-  if (fresh) {
-    known->second = std::ranges::any_of(candidates_of(port, slices_, set), [this](const Candidate& each) {
-      return std::ranges::find(facts_.addresses, each.endpoint->address) != facts_.addresses.end();
-    });
-  }
-  return known->second;
 }
 
 template <typename Predicate>
@@ -161,8 +141,8 @@ std::string_view to_string(State state) {
   return "";
 }
 
-std::vector<PlannedFrontend> frontends_of(const kube::Service& service, Slices slices, const Facts& facts) {
-  Planner planner(service, slices, facts);
+std::vector<PlannedFrontend> frontends_of(const kube::Service& service, const Facts& facts) {
+  Planner planner(service);
   planner.add(service.cluster_ips, Kind::cluster_ip);
   planner.add(facts.addresses, Kind::node_port);
   if (facts.external_ips) planner.add(service.external_ips, Kind::external_ip);

@@ -12,8 +12,7 @@
 // - NodePorts are at the node's addresses, not at loopback ones: what connects to 127.0.0.1 means the node itself.
 // A pod's port of the node is at the same addresses as NodePorts, or at one address. Who asks there gets the pod, which
 // sees who that is.
-// What the programs cannot do has no entrance: SCTP, and a service port with the node itself among its endpoints, whose
-// answers would leave past the programs that have to translate them.
+// What the programs cannot do has no entrance: SCTP.
 #pragma once
 
 #include <compare>
@@ -71,7 +70,6 @@ struct PlannedFrontend {
   Kind kind = Kind::cluster_ip;
   SetKey set;
   std::optional<Entrance> entrance;
-  bool is_own = false;  // there would be an entrance, but the node itself is an endpoint
 
   bool operator==(const PlannedFrontend&) const = default;
 };
@@ -100,8 +98,7 @@ struct HostPort {
 using Slices = std::span<const kube::EndpointSlice* const>;
 
 // Each frontend once, ClusterIPs first. A service has frontends in the families of its ClusterIPs alone.
-[[nodiscard]] std::vector<PlannedFrontend> frontends_of(const kube::Service& service, Slices slices,
-                                                        const Facts& facts);
+[[nodiscard]] std::vector<PlannedFrontend> frontends_of(const kube::Service& service, const Facts& facts);
 
 // None in a family that the pod has no address of.
 [[nodiscard]] std::vector<PlannedFrontend> frontends_of(const HostPort& host_port, const Facts& facts);

@@ -188,7 +188,7 @@ void Registry::note_health_check(const Entry& entry) {
 void Registry::claim(Entry& entry, std::vector<Frontend>& touched) {
   auto& record = entry.second;
   std::vector<PlannedFrontend> planned;
-  if (record.service) planned = frontends_of(*record.service, record.slices, facts_);
+  if (record.service) planned = frontends_of(*record.service, facts_);
   if (record.host_port) planned = frontends_of(*record.host_port, facts_);
   for (const auto& each : record.frontends) touched.push_back(each.frontend);
   if (planned == record.frontends) return;

@@ -49,17 +49,6 @@ std::vector<std::string> Registry::problems() const {
       lines.push_back(name_of(*claim.owner) + ": " + to_string(frontend) + " is held by " + name_of(*holder->owner));
     }
   }
-  for (const auto& [key, record] : records_) {
-    std::set<std::string> own;
-    for (const auto& each : record.frontends) {
-      if (each.is_own)
-        own.insert(std::to_string(each.set.port) + "/" + std::string(kube::to_string(each.set.protocol)));
-    }
-    for (const auto& port : own) {
-      lines.push_back("service " + key + ": port " + port + " is left to kube-proxy where it is asked for from " +
-                      "outside: this node itself is among the endpoints");
-    }
-  }
   return lines;
 }
 

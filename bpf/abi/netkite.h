@@ -53,6 +53,7 @@ enum nk_hook {
 	NK_HOOK_XDP = 3,
 	NK_HOOK_FROM_OVERLAY = 4,
 	NK_HOOK_TO_OVERLAY = 5,
+	NK_HOOK_TO_NETDEV = 6,
 };
 
 /* nk_endpoint.flags */
@@ -61,6 +62,8 @@ enum nk_hook {
 #define NK_EP_IPV6 (1U << 2) /* in nk_device.flags: the pod has an IPv6 address */
 /* All of the pod's packets take the node's stack: somebody rewrites or queues them there. */
 #define NK_EP_STACK (1U << 3)
+/* Programs behind ours see what the pod sends: none of it is handed over by from_pod, and all of it takes the stack. */
+#define NK_EP_HOOKED (1U << 5)
 /*
  * In nk_device.flags: the pod may be entered past the programs on its device. Both of its links are there, nobody
  * else's program wants to see what comes, no queue limits it, and nk_guard takes this flag away before a link goes.
@@ -70,7 +73,7 @@ enum nk_hook {
 /* nk_ep4_v1, nk_ep6_v1: a local pod's address. The two MACs lie as in an Ethernet header: one copy writes both. */
 struct nk_endpoint {
 	__u32 ifindex;	   /* the host end: the only device that may send from this address */
-	__u32 flags;	   /* NK_EP_L2 | NK_EP_STACK */
+	__u32 flags;	   /* NK_EP_L2 | NK_EP_STACK | NK_EP_HOOKED */
 	__u8 pod_mac[6];   /* L2 only, else zero */
 	__u8 host_mac[6];  /* L2 only, else zero */
 	__u32 endpoint_id; /* the agent's number for the pod, in events */

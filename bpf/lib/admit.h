@@ -45,15 +45,30 @@ static __noinline int nk_client(const __u32 *address, __u32 hook)
 	return nk_is_mapped(address) ? nk_client4(address[3], hook) : nk_client6(address, hook);
 }
 
-static __always_inline bool nk_is_pod_here(const __u32 *address)
+static __always_inline const struct nk_endpoint *nk_pod_here(const __u32 *address)
 {
 	return nk_is_mapped(address) ? nk_endpoint4(&address[3]) : nk_endpoint6(address);
 }
 
+static __always_inline bool nk_is_self(const __u32 *address)
+{
+	return nk_is_mapped(address) ? nk_is_self4(address[3]) : nk_is_self6(address);
+}
+
 /*
- * Answers must come back to this node, and to a hook that translates: those of a pod of this node do, unless they are
- * for somebody in the cluster, who gets them without a look at the table.
+ * Answers must come back to this node, and to a hook that translates: those that take the stack always do, and a node
+ * takes nothing from outside under its own address. Those of other pods of this node come back unless they are for
+ * somebody in the cluster, who gets them without a look at the table.
  */
+static __always_inline enum nk_source nk_source_for(const __u32 *backend, bool inside)
+{
+	const struct nk_endpoint *ep = nk_pod_here(backend);
+
+	if (ep ? ep->flags & NK_EP_HOOKED : nk_is_self(backend))
+		return NK_SOURCE_CLIENT;
+	return ep && !inside ? NK_SOURCE_EITHER : NK_SOURCE_NODE;
+}
+
 static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet *packet,
 				   const struct nk_entrance *entrance, bool inside)
 {
@@ -70,7 +85,7 @@ static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet
 	forward.to.destination_port = backend->port;
 	forward.time_ns = bpf_ktime_get_coarse_ns();
 	forward.seen = nk_shown(packet);
-	return nk_open(packet, &forward, inside || !nk_is_pod_here(backend->address));
+	return nk_open(packet, &forward, nk_source_for(backend->address, inside));
 }
 
 /*

@@ -5,14 +5,9 @@
 #include <linux/errno.h>
 #include "lib/connection.h"
 #include "lib/echo.h"
+#include "lib/ending.h"
 
 #define NK_PORT_TRIES 32
-
-/* A client's FIN or RST alone may be anybody's. */
-static __always_inline bool nk_is_over(const struct nk_connection *connection, const struct nk_connection *reply)
-{
-	return !reply || reply->seen & NK_CT_RST || connection->seen & reply->seen & NK_CT_FIN;
-}
 
 static __always_inline long nk_enter_connection(const struct nk_tuple *tuple, const struct nk_connection *connection)
 {
@@ -63,16 +58,6 @@ static __noinline long nk_claim_one_of(struct nk_connection *forward, const stru
 			return taken;
 	}
 	return -EEXIST;
-}
-
-/* Both directions, by either. */
-static __noinline void nk_take_out(const struct nk_tuple *tuple, const struct nk_connection *connection)
-{
-	struct nk_tuple back;
-
-	nk_reverse(&back, &connection->to);
-	bpf_map_delete_elem(&nk_ct_v1, tuple);
-	bpf_map_delete_elem(&nk_ct_v1, &back);
 }
 
 /* `claimed`: what became of the answers' entry. Returns a drop reason, or NK_DROP_UNSPEC: both are there. */

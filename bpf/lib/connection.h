@@ -27,6 +27,23 @@ static __always_inline struct nk_connection *nk_connection(const struct nk_tuple
 	return bpf_map_lookup_elem(&nk_ct_v1, tuple);
 }
 
+/* Whether an address is this node's own. */
+static __always_inline bool nk_is_self4(__u32 address)
+{
+	__u32 zero = 0;
+	const struct nk_self *self = bpf_map_lookup_elem(&nk_self_v1, &zero);
+
+	return self && address && self->address4[3] == address;
+}
+
+static __always_inline bool nk_is_self6(const __u32 *address)
+{
+	__u32 zero = 0;
+	const struct nk_self *self = bpf_map_lookup_elem(&nk_self_v1, &zero);
+
+	return self && !nk_is_none(address) && nk_same_address(self->address6, address);
+}
+
 static __always_inline bool nk_begins(const struct nk_packet *packet)
 {
 	return (packet->flags & (NK_TCP_SYN | NK_TCP_ACK | NK_TCP_RST)) == NK_TCP_SYN;

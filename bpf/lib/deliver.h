@@ -10,6 +10,7 @@
 #include "lib/flow.h"
 #include "lib/parse.h"
 #include "lib/remotes.h"
+#include "lib/sent.h"
 #include "lib/tunnels.h"
 
 #define NK_ANY_SIZE (~0U)
@@ -98,10 +99,11 @@ static __always_inline int nk_enter(struct ethhdr *eth, const struct nk_way *way
 }
 
 /* From a pod: to another one, or to another node. */
-static __always_inline int nk_leave(struct ethhdr *eth, struct nk_way *way)
+static __always_inline int nk_leave(struct __sk_buff *ctx, struct ethhdr *eth, struct nk_way *way)
 {
 	if (way->kind != NK_WAY_REMOTE)
 		return nk_enter(eth, way);
+	nk_mark_sent(ctx);
 	bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
 	return TCX_REDIRECT;
 }

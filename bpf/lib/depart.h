@@ -47,11 +47,6 @@ static __always_inline const __u32 *nk_exit_address(const struct nk_exit *exit, 
 	return nk_is_mapped(like) ? exit->address4 : exit->address6;
 }
 
-static __always_inline bool nk_same_address(const __u32 *one, const __u32 *other)
-{
-	return one[0] == other[0] && one[1] == other[1] && one[2] == other[2] && one[3] == other[3];
-}
-
 static __always_inline bool nk_is_masked(const struct nk_unmasked *whom)
 {
 	return !bpf_map_lookup_elem(&nk_unmasked_v1, whom);

@@ -37,6 +37,8 @@
 
 /* With an mtu of 0, in from_pod: to the outside under this node's address, if the packet is of such a connection. */
 #define NK_WAY_MASKED 7
+/* With an mtu of 0, of a translated packet: up this node's stack. Known for this tick. */
+#define NK_WAY_NODE 8
 
 struct nk_way {
 	__u32 mtu; /* bytes of IP packet; nothing fits into 0: that way is the stack's */
@@ -60,7 +62,7 @@ struct nk_way {
 			__u32 node, local;
 		} ends;
 	};
-	__u32 tick; /* NK_WAY_OUTSIDE, NK_WAY_EXPRESS: when it was found, as nk_tick() has it */
+	__u32 tick; /* NK_WAY_OUTSIDE, NK_WAY_EXPRESS, NK_WAY_NODE: when it was found, as nk_tick() has it */
 };
 
 /* Source and destination, as they lie side by side in a header. */

@@ -5,6 +5,7 @@
 #include "lib/deliver.h"
 #include "lib/drop.h"
 #include "lib/encap.h"
+#include "lib/sent.h"
 #include "lib/tunnels.h"
 #include "lib/verdict.h"
 
@@ -55,6 +56,7 @@ static __always_inline int nk_leave_by_tunnel(struct __sk_buff *ctx, struct nk_w
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
 	eth->h_proto = bpf_htons(ETH_P_IP);
 	nk_write_wrapping((void *)(eth + 1), way, bytes, hash, protocol);
+	nk_mark_sent(ctx);
 	bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
 	return TCX_REDIRECT;
 }

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where a translated packet goes: a pod of this node, another node, or by an uplink to whoever is neither. As for
- * packets between pods, what has been found out is remembered (lib/flow.h). The way outside is the kernel's routes' to
- * say, of whose changes not all are told, and none while the agent is away: so it is asked for again with each tick.
+ * Where a translated packet goes: a pod of this node, the node itself, another one, or by an uplink to whoever is none
+ * of these. As for packets between pods, what has been found out is remembered (lib/flow.h). The way outside is the
+ * kernel's routes' to say, of whose changes not all are told, and none while the agent is away: so it is asked for
+ * again with each tick.
  */
 #pragma once
 
+#include "lib/connection.h"
 #include "lib/leave.h"
 #include "lib/pace.h"
+#include "lib/sent.h"
 #include "lib/tuple.h"
 
 /* In place of a device's number in a flow. For each hook its own, since not each may hand over past a device. */
@@ -19,19 +22,43 @@ static __always_inline bool nk_may_go_past(__u32 hook)
 	return hook != NK_HOOK_FROM_POD || nk_config.peer;
 }
 
+/* What a pod sends to its node is the stack's as it is. */
+static __always_inline bool nk_may_enter_node(__u32 hook)
+{
+	return nk_config.services && hook != NK_HOOK_FROM_POD;
+}
+
+static __always_inline void nk_way_to_node(struct nk_way *way)
+{
+	nk_way_to_stack(way);
+	way->kind = NK_WAY_NODE;
+	way->tick = nk_tick();
+}
+
 /*
- * A pod that somebody rewrites or queues packets of is reached through its device: that is where queues are. Who comes
- * from outside knows nothing of the pods' MTU, which an overlay makes smaller than the uplink's.
+ * A pod that somebody rewrites or queues packets of is reached through its device: that is where queues are. One whose
+ * answers take the stack is reached by it: connection tracking must see both halves. Who comes from outside knows
+ * nothing of the pods' MTU, which an overlay makes smaller than the uplink's.
  */
 static __always_inline void nk_way_inside(struct __sk_buff *ctx, struct nk_way *way, const struct nk_endpoint *ep,
 					  __u32 hook)
 {
 	__u32 mtu = 0;
 
+	if (ep->flags & NK_EP_HOOKED && nk_may_enter_node(hook)) {
+		nk_way_to_node(way);
+		return;
+	}
 	nk_way_to_pod(way, ep, nk_may_go_past(hook) && !(ep->flags & NK_EP_STACK));
 	bpf_check_mtu(ctx, ep->ifindex, &mtu, 0, 0);
 	if (mtu)
 		way->mtu = mtu;
+}
+
+/* Whether the stack takes the packet on: there are no hops and sizes to look at here. */
+static __always_inline bool nk_enters_node(const struct nk_way *way)
+{
+	return nk_config.services && way->kind == NK_WAY_NODE;
 }
 
 /* False: there is neither. */
@@ -79,7 +106,7 @@ static __noinline void nk_way_outside6(struct __sk_buff *ctx, struct nk_way *way
 /* `uplink`: by which to leave, should the packet go outside. */
 static __always_inline bool nk_is_other_way(const struct nk_way *way, __u32 uplink)
 {
-	return way->kind == NK_WAY_OUTSIDE && (way->ifindex != uplink || way->tick != nk_tick());
+	return (way->kind == NK_WAY_OUTSIDE && way->ifindex != uplink) || (!way->mtu && way->tick != nk_tick());
 }
 
 /* What is in the flow's way names the uplink. */
@@ -94,6 +121,8 @@ static __noinline void nk_resolve_onward4(struct __sk_buff *ctx, struct nk_flow4
 	ep = nk_endpoint4(destination);
 	if (ep) {
 		nk_way_inside(ctx, &flow->way, ep, hook);
+	} else if (nk_may_enter_node(hook) && nk_is_self4(*destination)) {
+		nk_way_to_node(&flow->way);
 	} else {
 		remote = nk_remote4(*destination);
 		if (!nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel4(*destination)))
@@ -113,6 +142,8 @@ static __noinline void nk_resolve_onward6(struct __sk_buff *ctx, struct nk_flow6
 	ep = nk_endpoint6(destination);
 	if (ep) {
 		nk_way_inside(ctx, &flow->way, ep, hook);
+	} else if (nk_may_enter_node(hook) && nk_is_self6(destination)) {
+		nk_way_to_node(&flow->way);
 	} else {
 		remote = nk_remote6(destination);
 		if (!nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel6(destination)))
@@ -163,9 +194,12 @@ static __noinline int nk_go_by_tunnel(struct __sk_buff *ctx, struct nk_way *way,
 
 static __always_inline int nk_go_on(struct __sk_buff *ctx, struct ethhdr *eth, struct nk_way *way, __u32 hook)
 {
+	if (nk_enters_node(way))
+		return hook == NK_HOOK_FROM_NETDEV ? nk_pass_on() : nk_accept(ctx);
 	if (hook == NK_HOOK_FROM_POD && !nk_pace(ctx, way))
 		return nk_drop(ctx, hook, NK_DROP_BANDWIDTH);
 	if (!way->mtu) {
+		nk_mark_sent(ctx);
 		if (likely(way->nexthop.nh_family))
 			bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
 		else
@@ -174,7 +208,7 @@ static __always_inline int nk_go_on(struct __sk_buff *ctx, struct ethhdr *eth, s
 	}
 	if (nk_config.vni && way->kind >= NK_WAY_TUNNEL)
 		return nk_go_by_tunnel(ctx, way, hook);
-	return nk_leave(eth, way);
+	return nk_leave(ctx, eth, way);
 }
 
 /* From uplink to uplink, without a tunnel. */

@@ -39,8 +39,17 @@ static __always_inline struct nk_connection *nk_continued(const struct nk_packet
 	return nk_begins_anew(packet, connection) ? NULL : connection;
 }
 
-/* As nk_claim(), with this node's address and a port of its own as the source. `hash`: where to look for one. */
-static __always_inline long nk_claim_port(struct nk_connection *forward, const struct nk_connection *reply, __u32 hash)
+/* Whose address and port a backend is to see. */
+enum nk_source {
+	NK_SOURCE_NODE,	  /* this node's, with a port of it */
+	NK_SOURCE_EITHER, /* the client's, or the node's when the answers' tuple is somebody else's */
+	NK_SOURCE_CLIENT, /* the client's, with another port in that case */
+};
+
+/* As nk_claim(), with a port of this node as the source, and its address unless `source` forbids. `hash`: where to look
+ * for one. */
+static __always_inline long nk_claim_port(struct nk_connection *forward, const struct nk_connection *reply, __u32 hash,
+					  enum nk_source source)
 {
 	__u32 zero = 0;
 	const struct nk_self *self = bpf_map_lookup_elem(&nk_self_v1, &zero);
@@ -51,21 +60,19 @@ static __always_inline long nk_claim_port(struct nk_connection *forward, const s
 	address = nk_is_mapped(forward->to.destination) ? self->address4 : self->address6;
 	if (nk_is_none(address))
 		return -EADDRNOTAVAIL;
-	nk_copy_address(forward->to.source, address);
+	if (source != NK_SOURCE_CLIENT)
+		nk_copy_address(forward->to.source, address);
 	return nk_claim_one_of(forward, reply, self->first_port, self->last_port, hash);
 }
 
-/*
- * Both directions, or neither. `translate`: the source becomes this node; it does so as well when the answers' tuple is
- * somebody else's. Returns a drop reason, or NK_DROP_UNSPEC: it is there.
- */
-static __noinline int nk_open(const struct nk_packet *packet, struct nk_connection *forward, bool translate)
+/* Both directions, or neither. Returns a drop reason, or NK_DROP_UNSPEC: it is there. */
+static __noinline int nk_open(const struct nk_packet *packet, struct nk_connection *forward, enum nk_source source)
 {
 	struct nk_connection reply = nk_reply_of(forward, packet);
 	long status;
 
-	status = translate ? -EEXIST : nk_claim(forward, &reply);
+	status = source == NK_SOURCE_NODE ? -EEXIST : nk_claim(forward, &reply);
 	if (status == -EEXIST)
-		status = nk_claim_port(forward, &reply, nk_hash(packet));
+		status = nk_claim_port(forward, &reply, nk_hash(packet), source);
 	return nk_opened(packet, forward, status);
 }

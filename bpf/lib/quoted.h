@@ -134,13 +134,51 @@ static __always_inline void nk_outer_ends(struct nk_tuple *outer, const struct n
 		nk_copy_address(outer->source, is);
 }
 
+/* NULL: no memory, and the packet is neither the one nor the other now. */
+static __always_inline struct ethhdr *nk_translate_error4(struct __sk_buff *ctx, const struct nk_packet *packet,
+							  const struct nk_tuple *to, const struct nk_tuple *outer)
+{
+	struct ethhdr *eth;
+	__u32 difference;
+	struct iphdr *ip;
+
+	nk_translate_quoted4(ctx, packet, to);
+	eth = nk_ipv4_frame(ctx);
+	if (!eth)
+		return NULL;
+	ip = (void *)(eth + 1);
+	difference = nk_fold(nk_minus(ip->saddr) + nk_minus(ip->daddr) + outer->source[3] + outer->destination[3]);
+	ip->saddr = outer->source[3];
+	ip->daddr = outer->destination[3];
+	ip->check = nk_mended(ip->check, difference);
+	return eth;
+}
+
+/* `difference`: of the outer addresses. */
+static __always_inline struct ethhdr *nk_translate_error6(struct __sk_buff *ctx, const struct nk_packet *packet,
+							  const struct nk_tuple *to, const struct nk_tuple *outer,
+							  __u32 difference)
+{
+	struct ipv6hdr *ip;
+	struct ethhdr *eth;
+
+	nk_translate_quoted6(ctx, packet, to);
+	bpf_l4_csum_replace(ctx, packet->quoted - NK_ICMP_BYTES + 2, 0, difference, BPF_F_PSEUDO_HDR);
+	bpf_csum_update(ctx, difference);
+	eth = nk_ipv6_frame(ctx);
+	if (!eth)
+		return NULL;
+	ip = (void *)(eth + 1);
+	__builtin_memcpy(&ip->saddr, outer->source, sizeof(ip->saddr));
+	__builtin_memcpy(&ip->daddr, outer->destination, sizeof(ip->daddr));
+	return eth;
+}
+
 static __noinline int nk_follow_error4(struct __sk_buff *ctx, const struct nk_packet *packet,
 				       const struct nk_connection *connection, __u32 hook)
 {
 	struct ethhdr *eth = nk_ipv4_frame(ctx);
 	struct nk_tuple outer = {};
-	__u32 difference;
-	struct iphdr *ip;
 	struct nk_way *way;
 
 	if (!eth)
@@ -148,18 +186,13 @@ static __noinline int nk_follow_error4(struct __sk_buff *ctx, const struct nk_pa
 	nk_map4(outer.source, ((const struct iphdr *)(eth + 1))->saddr);
 	nk_outer_ends(&outer, packet, &connection->to);
 	way = nk_onward4(ctx, &outer, connection->ifindex, hook);
-	if (packet->hops <= 1 || !way)
+	if (!way || (!nk_enters_node(way) && packet->hops <= 1))
 		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
-	nk_translate_quoted4(ctx, packet, &connection->to);
-	eth = nk_ipv4_frame(ctx);
+	eth = nk_translate_error4(ctx, packet, &connection->to, &outer);
 	if (!eth)
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	ip = (void *)(eth + 1);
-	difference = nk_fold(nk_minus(ip->saddr) + nk_minus(ip->daddr) + outer.source[3] + outer.destination[3]);
-	ip->saddr = outer.source[3];
-	ip->daddr = outer.destination[3];
-	ip->check = nk_mended(ip->check, difference);
-	nk_hop4(ip);
+	if (!nk_enters_node(way))
+		nk_hop4((void *)(eth + 1));
 	return nk_go_on(ctx, eth, way, hook);
 }
 
@@ -179,17 +212,12 @@ static __noinline int nk_follow_error6(struct __sk_buff *ctx, const struct nk_pa
 	nk_outer_ends(&outer, packet, &connection->to);
 	difference = bpf_csum_diff((void *)&ip->saddr, 32, outer.source, 32, 0);
 	way = nk_onward6(ctx, &outer, connection->ifindex, hook);
-	if (packet->hops <= 1 || !way)
+	if (!way || (!nk_enters_node(way) && packet->hops <= 1))
 		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
-	nk_translate_quoted6(ctx, packet, &connection->to);
-	bpf_l4_csum_replace(ctx, packet->quoted - NK_ICMP_BYTES + 2, 0, difference, BPF_F_PSEUDO_HDR);
-	bpf_csum_update(ctx, difference);
-	eth = nk_ipv6_frame(ctx);
+	eth = nk_translate_error6(ctx, packet, &connection->to, &outer, difference);
 	if (!eth)
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	ip = (void *)(eth + 1);
-	__builtin_memcpy(&ip->saddr, outer.source, sizeof(ip->saddr));
-	__builtin_memcpy(&ip->daddr, outer.destination, sizeof(ip->daddr));
-	nk_hop6(ctx, ip);
+	if (!nk_enters_node(way))
+		nk_hop6(ctx, (void *)(eth + 1));
 	return nk_go_on(ctx, eth, way, hook);
 }

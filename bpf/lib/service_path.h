@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Packets of connections that this node translates. Answers REDIRECT or DROP, or NK_UNTOUCHED: the packet is none of
- * these, and as it was, but may have moved.
+ * Packets of connections that this node translates. Answers REDIRECT or DROP, or what leads up the stack, or
+ * NK_UNTOUCHED: the packet is none of these, and as it was, but may have moved.
  */
 #pragma once
 
@@ -31,7 +31,7 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_follow_error4(ctx, packet, connection, hook);
 	if (unlikely(packet->fragment == NK_FIRST_FRAGMENT))
 		nk_remember_ports(packet);
-	if (unlikely(packet->hops <= 1))
+	if (!nk_enters_node(way) && unlikely(packet->hops <= 1))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way->mtu)))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
@@ -39,6 +39,8 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 	eth = nk_translate4(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
+	if (!nk_enters_node(way))
+		nk_hop4((void *)(eth + 1));
 	return nk_go_on(ctx, eth, way, hook);
 }
 
@@ -56,7 +58,7 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_follow_error6(ctx, packet, connection, hook);
 	if (unlikely(packet->fragment == NK_FIRST_FRAGMENT))
 		nk_remember_ports(packet);
-	if (unlikely(packet->hops <= 1))
+	if (!nk_enters_node(way) && unlikely(packet->hops <= 1))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way->mtu)))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
@@ -64,5 +66,7 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 	eth = nk_translate6(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
+	if (!nk_enters_node(way))
+		nk_hop6(ctx, (void *)(eth + 1));
 	return nk_go_on(ctx, eth, way, hook);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Other addresses and ports in a packet, and one hop less. Checksums follow by difference: a wrong one stays wrong.
+ * Other addresses and ports in a packet. Checksums follow by difference: a wrong one stays wrong.
  *
  * The kernel may hold the transport's checksum in three ways: whole in the header, as a sum of the pseudo header there
  * that a device completes (CHECKSUM_PARTIAL), and as a sum over the packet beside it (CHECKSUM_COMPLETE). Only
@@ -109,7 +109,6 @@ static __always_inline struct ethhdr *nk_translate4(struct __sk_buff *ctx, const
 	ip->saddr = to->source[3];
 	ip->daddr = to->destination[3];
 	ip->check = nk_mended(ip->check, difference);
-	nk_hop4(ip);
 	return eth;
 }
 
@@ -129,6 +128,5 @@ static __always_inline struct ethhdr *nk_translate6(struct __sk_buff *ctx, const
 	ip = (void *)(eth + 1);
 	__builtin_memcpy(&ip->saddr, to->source, sizeof(ip->saddr));
 	__builtin_memcpy(&ip->daddr, to->destination, sizeof(ip->daddr));
-	nk_hop6(ctx, ip);
 	return eth;
 }

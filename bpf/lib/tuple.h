@@ -45,6 +45,11 @@ static __always_inline bool nk_is_none(const __u32 *address)
 	return !(address[0] | address[1] | address[2] | address[3]);
 }
 
+static __always_inline bool nk_same_address(const __u32 *one, const __u32 *other)
+{
+	return one[0] == other[0] && one[1] == other[1] && one[2] == other[2] && one[3] == other[3];
+}
+
 static __always_inline void nk_map4(__u32 *address, __u32 ipv4)
 {
 	address[0] = 0;

@@ -2,4 +2,4 @@
 #pragma once
 
 /* In place of a verdict: the packet is not the function's to decide about. */
-#define NK_UNTOUCHED 0
+#define NK_UNTOUCHED 0x100

@@ -7,6 +7,7 @@
 #include "skel/from_netdev.skel.h"
 #include "skel/from_overlay.skel.h"
 #include "skel/from_pod.skel.h"
+#include "skel/to_netdev.skel.h"
 #include "skel/to_overlay.skel.h"
 #include "skel/to_pod.skel.h"
 #include "skel/xdp_prefilter.skel.h"
@@ -81,6 +82,8 @@ TEST(Fuzz, FromPod) { fuzz(OnNode<from_pod>(kNetkit).program, {kPass, kDrop, kRe
 TEST(Fuzz, FromPodWithHooks) { fuzz(OnNode<from_pod>(kNetkitHooks).program, {kNext, kDrop}, kDrop); }
 TEST(Fuzz, ToPod) { fuzz(OnNode<to_pod>(kNetkit).program, {kPass, kDrop}, kDrop); }
 TEST(Fuzz, FromNetdev) { fuzz(OnNode<from_netdev>(kNetkit).program, {kNext, kDrop, kRedirect}, kDrop); }
+
+TEST(Fuzz, ToNetdev) { fuzz(OnNode<to_netdev>(kServices).program, {kNext}, kDrop); }
 
 TEST(Fuzz, FromPodThatIsMasqueraded) { fuzz(OnNode<from_pod>(kMasquerade).program, {kPass, kDrop, kRedirect}, kDrop); }
 TEST(Fuzz, FromNetdevToWhomIsMasqueraded) {

@@ -3,6 +3,8 @@
 //   10.0.0.1, fd00::1   the pod on kDevice; 10.0.0.8, fd00::8: its other address
 //   10.0.0.2, fd00::2   a pod on an L2 device
 //   10.0.0.3, fd00::3   a pod on a netkit device in L3 mode
+//   10.0.0.4, fd00::4   a pod that takes the stack; 10.0.0.5, fd00::5: another one, on kDevice
+//   10.0.0.6, fd00::6   a pod with programs behind ours
 //   10.0.9.0/24, fd00:0:0:9::/64 and 192.0.2.9, 2001:db8::9: another node's pods and itself, by an uplink of MTU 1500
 //   10.0.7.0/24, fd00:0:0:7::/64: the pods of 192.0.2.7 by the overlay, with room for 1450 bytes; 10.0.6.0/24: over
 //   IPv6
@@ -69,7 +71,8 @@ inline void furnish(const Program& program) {
                        .host_mac = {2, 0, 0, 0, 0, 2},
                        .endpoint_id = 43};
   const nk_endpoint l3{.ifindex = kL3Device, .flags = 0, .pod_mac = {}, .host_mac = {}, .endpoint_id = 44};
-  nk_endpoint own_on_stack = own, on_stack = l3;
+  nk_endpoint own_on_stack = own, on_stack = l3, hooked = l3;
+  hooked.flags = NK_EP_HOOKED;
   own_on_stack.flags = on_stack.flags = NK_EP_STACK;
   for (const auto* prefix : {"10.0.0.", "fd00::"}) {
     program.add_endpoint(std::string(prefix) + "1", own);
@@ -77,6 +80,7 @@ inline void furnish(const Program& program) {
     program.add_endpoint(std::string(prefix) + "3", l3);
     program.add_endpoint(std::string(prefix) + "4", on_stack);
     program.add_endpoint(std::string(prefix) + "5", own_on_stack);
+    program.add_endpoint(std::string(prefix) + "6", hooked);
     program.add_endpoint(std::string(prefix) + "8", own);
   }
   program.set_device(kDevice, {.flags = NK_EP_IPV4 | NK_EP_IPV6, .endpoint_id = kEndpointId});

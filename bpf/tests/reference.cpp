@@ -15,7 +15,7 @@ constexpr std::uint64_t kGoldenRatio = 0x9e3779b97f4a7c15ULL;
 
 bool is_pod(const Address& address) {
   for (const auto* prefix : {"10.0.0.", "fd00::"}) {
-    for (const auto* last : {"1", "2", "3", "4", "5", "8"}) {
+    for (const auto* last : {"1", "2", "3", "4", "5", "6", "8"}) {
       if (address == parse(std::string(prefix) + last)) return true;
     }
   }
@@ -52,13 +52,13 @@ std::uint32_t hash_of(const Tuple& tuple) {
 std::uint32_t set_asked(const Tuple& tuple) {
   const auto& family = families()[is_v4(tuple.to) ? 0 : 1];
   const bool here = tuple.to == parse(family.node) && (tuple.protocol == kTcp || tuple.protocol == kUdp);
-  return here && tuple.to_port > 30000 && tuple.to_port <= 30007 ? tuple.to_port - 30000U : 0;
+  return here && tuple.to_port > 30000 && tuple.to_port <= 30009 ? tuple.to_port - 30000U : 0;
 }
 
 Address backend_of(std::uint32_t set, bool v4) {
   const auto& family = families()[v4 ? 0 : 1];
-  const std::array<std::string, 6> backends = {"",        family.pod, family.remote, family.outside, family.overlay,
-                                               family.pod};
+  const std::array<std::string, 10> backends = {
+      "", family.pod, family.remote, family.outside, family.overlay, family.pod, "", "", family.node, family.hooked};
   return parse(backends.at(set));
 }
 
@@ -67,6 +67,9 @@ Address at(const Bytes& frame, std::size_t place, bool v4) {
   std::copy_n(frame.begin() + static_cast<long>(place), v4 ? 4 : 16, address.begin() + (v4 ? 12 : 0));
   return address;
 }
+
+// Whether it is the stack that takes translated packets on.
+bool enters_stack(const Address& to, Hook hook) { return hook == Hook::netdev && answers_by_stack(to); }
 
 // The frame on its way to `to`.
 Answer onward(Bytes frame, const Address& to) {
@@ -80,23 +83,13 @@ bool in(const Address& address, const std::string& prefix, std::size_t bytes) {
   return std::equal(address.begin(), address.begin() + static_cast<long>(bytes), wanted.begin());
 }
 
-bool begins(const Packet& packet) { return (packet.flags & (kSyn | kAck | kRst)) == kSyn; }
-
-std::uint8_t shown(const Packet& packet) {
-  if (packet.tuple.protocol != kTcp) return NK_CT_SYN;
-  const auto bit = [&](std::uint8_t flag, unsigned value) { return (packet.flags & flag) != 0 ? value : 0U; };
-  return static_cast<std::uint8_t>(bit(kSyn, NK_CT_SYN) | bit(kAck, NK_CT_ACK) | bit(kFin, NK_CT_FIN) |
-                                   bit(kRst, NK_CT_RST));
-}
-
-bool is_echo(const Tuple& tuple) { return tuple.protocol == kIcmp || tuple.protocol == kIcmp6; }
-
-Answer refused(const Bytes& frame, const Packet& packet, std::uint32_t reason, std::uint32_t mtu) {
+Answer refused(const Bytes& frame, const Packet& packet, Hook hook, std::uint32_t reason, std::uint32_t mtu) {
   Answer answer{.verdict = kDrop, .frame = frame, .reason = reason};
   const bool v4 = is_v4(packet.tuple.from), tcp = packet.tuple.protocol == kTcp;
   if ((packet.flags & kRst) != 0 || packet.later_piece) return answer;
   const auto tell = [&](Bytes told) {
-    answer = onward(std::move(told), packet.tuple.from);
+    answer = enters_stack(packet.tuple.from, hook) ? Answer{.verdict = kNext, .frame = std::move(told)}
+                                                   : onward(std::move(told), packet.tuple.from);
     answer.reason = reason;
     return answer;
   };
@@ -116,6 +109,11 @@ Who who(const Address& address) {
 
 bool takes_stack(const Address& pod) {
   return pod == parse("10.0.0.4") || pod == parse("fd00::4") || pod == parse("10.0.0.5") || pod == parse("fd00::5");
+}
+
+bool answers_by_stack(const Address& backend) {
+  const auto& family = families()[is_v4(backend) ? 0 : 1];
+  return backend == parse(family.node) || backend == parse(family.hooked);
 }
 
 bool owns(const Address& pod) {
@@ -232,12 +230,15 @@ std::optional<Packet> Node::parse_packet(const Bytes& frame) {
 
 // Of a TCP connection that a SYN is for: whether it is over, so that the SYN begins another one.
 bool Node::ends_for(const Packet& packet, const Connection& connection) const {
-  if (packet.tuple.protocol != kTcp || !begins(packet)) return false;
+  return packet.tuple.protocol == kTcp && begins(packet) && is_over(connection);
+}
+
+// Both have closed it, or who answers has reset it; backends do not go here.
+bool Node::is_over(const Connection& connection) const {
   const auto other = connections_.find(connection.to.reversed());
   if (other == connections_.end()) return true;
-  const bool reset = (other->second.seen & NK_CT_RST) != 0;
-  const bool closed = (connection.seen & other->second.seen & NK_CT_FIN) != 0;
-  return reset || closed;  // backends do not go here
+  const auto& answers = connection.reply ? connection : other->second;
+  return (answers.seen & NK_CT_RST) != 0 || (connection.seen & other->second.seen & NK_CT_FIN) != 0;
 }
 
 void Node::take_out(const Tuple& tuple) {
@@ -252,10 +253,11 @@ bool Node::begins_anew(const Packet& packet, const Connection& connection) {
   return true;
 }
 
-std::uint32_t Node::claim_port(const Packet& packet, Connection& forward, const Connection& reply, const Ports& ports) {
+std::uint32_t Node::claim_port(const Packet& packet, Connection& forward, const Connection& reply, Source source,
+                               const Ports& ports) {
   const auto hash = hash_of(packet.tuple);
   const std::uint32_t step = hash >> 16 | 1;
-  forward.to.from = parse(families()[is_v4(forward.to.to) ? 0 : 1].node);
+  if (source != Source::client) forward.to.from = parse(families()[is_v4(forward.to.to) ? 0 : 1].node);
   for (std::uint32_t i = 0; i < 32; ++i) {
     forward.to.from_port =
         static_cast<std::uint16_t>(ports.first + (hash + i * step) % (ports.last - ports.first + 1U));
@@ -268,14 +270,10 @@ std::uint32_t Node::claim_port(const Packet& packet, Connection& forward, const 
   return NK_DROP_PORTS_EXHAUSTED;
 }
 
-std::uint32_t Node::open(const Packet& packet, Connection forward, bool translate) {
-  return open_from(packet, forward, !translate, {.first = kFirstPort, .last = kLastPort});
-}
-
-std::uint32_t Node::open_from(const Packet& packet, Connection forward, bool keep, const Ports& ports) {
+std::uint32_t Node::open(const Packet& packet, Connection forward, Source source, const Ports& ports) {
   const Connection reply{.to = packet.tuple.reversed(), .reply = true, .masked = forward.masked};
-  if (!keep || connections_.contains(forward.to.reversed())) {
-    if (const auto reason = claim_port(packet, forward, reply, ports); reason != 0) return reason;
+  if (source == Source::node || connections_.contains(forward.to.reversed())) {
+    if (const auto reason = claim_port(packet, forward, reply, source, ports); reason != 0) return reason;
   } else {
     if (connections_.size() >= kTableEntries) return NK_DROP_CONNECTIONS_FULL;
     connections_[forward.to.reversed()] = reply;
@@ -302,27 +300,43 @@ std::uint32_t Node::admit(const Packet& packet) {
   Connection forward{.to = packet.tuple, .seen = shown(packet)};
   forward.to.to = backend_of(set, v4);
   forward.to.to_port = kBackendPort;
-  return open(packet, forward, is_remote(from) || !is_pod(forward.to.to));
+  const auto& to = forward.to.to;
+  const auto source = answers_by_stack(to)             ? Source::client
+                      : is_pod(to) && !is_remote(from) ? Source::either
+                                                       : Source::node;
+  return open(packet, forward, source, {.first = kFirstPort, .last = kLastPort});
 }
 
-Answer Node::follow(const Bytes& frame, const Packet& packet, Connection& connection) {
-  const auto& to = connection.to;
-  if (packet.quoted != 0) {
-    if (packet.hops <= 1) return {.verdict = kDrop, .frame = frame, .reason = NK_DROP_HOP_LIMIT};
-    return onward(translated_error(frame, packet, to), to.to);
-  }
-  if (packet.first_piece) {
-    auto key = packet.tuple;
-    key.from_port = key.to_port = 0;
-    pieces_[{key, packet.id}] = {packet.tuple.from_port, packet.tuple.to_port};
-  }
-  if (packet.hops <= 1) return refused(frame, packet, NK_DROP_HOP_LIMIT);
-  if (who(to.to) == Who::remote && frame.size() - kEthBytes > kMtu)
-    return refused(frame, packet, NK_DROP_TOO_BIG, kMtu);
+void Node::remember_ports(const Packet& packet) {
+  if (!packet.first_piece) return;
+  auto key = packet.tuple;
+  key.from_port = key.to_port = 0;
+  pieces_[{key, packet.id}] = {packet.tuple.from_port, packet.tuple.to_port};
+}
+
+void Node::note(const Packet& packet, Connection& connection) {
   const auto flags = shown(packet);
   const auto forgotten = (flags & NK_CT_SYN) != 0 ? NK_CT_FIN | NK_CT_RST : NK_CT_RST;
   connection.seen = static_cast<std::uint8_t>((connection.seen & ~forgotten) | flags);
-  return onward(translated(frame, packet, to), to.to);
+}
+
+// Up the stack there is no hop.
+Answer Node::follow(const Bytes& frame, const Packet& packet, Connection& connection, Hook hook) {
+  const auto& to = connection.to;
+  const bool up = enters_stack(to.to, hook);
+  const auto sent = [&](Bytes bytes) {
+    return up ? Answer{.verdict = kNext, .frame = std::move(bytes)} : onward(one_hop_less(std::move(bytes)), to.to);
+  };
+  if (packet.quoted != 0) {
+    if (!up && packet.hops <= 1) return {.verdict = kDrop, .frame = frame, .reason = NK_DROP_HOP_LIMIT};
+    return sent(translated_error(frame, packet, to));
+  }
+  remember_ports(packet);
+  if (!up && packet.hops <= 1) return refused(frame, packet, hook, NK_DROP_HOP_LIMIT);
+  if (who(to.to) == Who::remote && frame.size() - kEthBytes > kMtu)
+    return refused(frame, packet, hook, NK_DROP_TOO_BIG, kMtu);
+  note(packet, connection);
+  return sent(translated(frame, packet, to));
 }
 
 std::optional<Answer> Node::serve(const Bytes& frame, Hook hook) {
@@ -335,14 +349,14 @@ std::optional<Answer> Node::serve(const Bytes& frame, Hook hook) {
     const auto reason = hook == Hook::pod ? kNoEntrance : admit(*packet);
     if (reason == kNoEntrance) return std::nullopt;
     if ((reason & kSilently) != 0) return Answer{.verdict = kDrop, .frame = frame, .reason = reason & ~kSilently};
-    if (reason != 0) return refused(frame, *packet, reason);
+    if (reason != 0) return refused(frame, *packet, hook, reason);
     known = connections_.find(packet->tuple);
   }
   // A pod's own packets do not come in on an uplink.
   if (known->second.masked && !known->second.reply) {
     return Answer{.verdict = kDrop, .frame = frame, .reason = NK_DROP_UPLINK_SPOOF};
   }
-  return follow(frame, *packet, known->second);
+  return follow(frame, *packet, known->second, hook);
 }
 
 Answer Node::from_netdev(const Bytes& frame) {
@@ -361,6 +375,26 @@ Answer Node::from_netdev(const Bytes& frame) {
   const auto hops = frame[kEthBytes + (v4 ? 8 : 7)];
   if ((v4 ? frame[kEthBytes] != 0x45 : frame[kEthBytes] >> 4 != 6) || hops <= 1) return untouched;
   return onward(one_hop_less(frame), to);
+}
+
+Answer Node::to_netdev(const Bytes& frame) {
+  const Answer untouched{.verdict = kNext, .frame = frame};
+  const auto type = get(frame, 12, 2);
+  const bool v4 = type == kIpv4;
+  if ((!v4 && type != kIpv6) || frame.size() < kEthBytes + (v4 ? kIpv4Bytes : kIpv6Bytes)) return untouched;
+  const auto packet = parse_packet(frame);
+  const auto known = packet ? connections_.find(packet->tuple) : connections_.end();
+  if (known == connections_.end() || !known->second.reply || known->second.masked) return untouched;
+  const auto& to = known->second.to;
+  // The answer to a SYN that this connection, which is over, has not seen.
+  if (answers_syn(*packet) && is_over(known->second)) {
+    take_out(packet->tuple);
+    return untouched;
+  }
+  if (packet->quoted != 0) return {.verdict = kNext, .frame = translated_error(frame, *packet, to)};
+  remember_ports(*packet);
+  note(*packet, known->second);
+  return {.verdict = kNext, .frame = translated(frame, *packet, to)};
 }
 
 }  // namespace netkite::bpf_tests::reference

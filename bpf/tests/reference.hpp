@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What from_netdev and from_pod should do on the nodes of service_node.hpp and masquerade_node.hpp, said once more in
-// plain C++: from the documents, without a look at speed, and without the kernel. The same packets in the same order
-// give the same verdicts and bytes.
+// What from_netdev, from_pod and to_netdev should do on the nodes of service_node.hpp and masquerade_node.hpp, said
+// once more in plain C++: from the documents, without a look at speed, and without the kernel. The same packets in the
+// same order give the same verdicts and bytes.
 #pragma once
 
 #include <array>
@@ -51,16 +51,18 @@ struct Packet {
   bool first_piece = false, later_piece = false;
 };
 
+enum class Hook : std::uint8_t { netdev, pod };
+
 class Node {
  public:
   explicit Node(bool masquerades = false) : masquerades_(masquerades) {}
   [[nodiscard]] Answer from_netdev(const Bytes& frame);
   [[nodiscard]] Answer from_pod(const Bytes& frame);
+  [[nodiscard]] Answer to_netdev(const Bytes& frame);
   void forget() { connections_.clear(), pieces_.clear(); }
   [[nodiscard]] const std::map<Tuple, Connection>& connections() const { return connections_; }
 
  private:
-  enum class Hook : std::uint8_t { netdev, pod };
   struct Ports {
     std::uint16_t first = 0, last = 0;
   };
@@ -70,16 +72,20 @@ class Node {
   // Nothing: untouched.
   [[nodiscard]] std::optional<Answer> serve(const Bytes& frame, Hook hook);
   [[nodiscard]] std::uint32_t admit(const Packet& packet);  // a drop reason, 0, or kNoEntrance
-  [[nodiscard]] std::uint32_t open(const Packet& packet, Connection forward, bool translate);
-  // `keep`: under the port that it has, if nobody else's answers look like that.
-  [[nodiscard]] std::uint32_t open_from(const Packet& packet, Connection forward, bool keep, const Ports& ports);
+  // Whose address and port are seen: the node's; the client's or, if answers to those are somebody else's, the node's;
+  // the client's, with another port in that case.
+  enum class Source : std::uint8_t { node, either, client };
+  [[nodiscard]] std::uint32_t open(const Packet& packet, Connection forward, Source source, const Ports& ports);
   [[nodiscard]] std::uint32_t claim_port(const Packet& packet, Connection& forward, const Connection& reply,
-                                         const Ports& ports);
+                                         Source source, const Ports& ports);
   [[nodiscard]] bool begins_anew(const Packet& packet, const Connection& connection);
-  [[nodiscard]] Answer follow(const Bytes& frame, const Packet& packet, Connection& connection);
+  [[nodiscard]] Answer follow(const Bytes& frame, const Packet& packet, Connection& connection, Hook hook);
+  void note(const Packet& packet, Connection& connection);
+  void remember_ports(const Packet& packet);
   // What a pod sends to where the stack would be next: reference_pod.cpp.
   [[nodiscard]] std::optional<Answer> depart(const Bytes& frame, bool outside);
   [[nodiscard]] std::uint32_t mask(const Packet& packet);  // a drop reason, or 0
+  [[nodiscard]] bool is_over(const Connection& connection) const;
   [[nodiscard]] bool ends_for(const Packet& packet, const Connection& connection) const;
   void take_out(const Tuple& tuple);
 
@@ -89,6 +95,10 @@ class Node {
 };
 
 // Packets, without a state: reference_packet.cpp.
+[[nodiscard]] bool begins(const Packet& packet);
+[[nodiscard]] bool answers_syn(const Packet& packet);
+[[nodiscard]] std::uint8_t shown(const Packet& packet);
+[[nodiscard]] bool is_echo(const Tuple& tuple);
 [[nodiscard]] std::uint32_t get(const Bytes& bytes, std::size_t at, std::size_t count);
 [[nodiscard]] Bytes translated(Bytes frame, const Packet& packet, const Tuple& to);
 [[nodiscard]] Bytes translated_error(Bytes frame, const Packet& packet, const Tuple& to);
@@ -102,12 +112,11 @@ class Node {
 enum class Who : std::uint8_t { pod, remote, outside };
 [[nodiscard]] Who who(const Address& address);
 [[nodiscard]] bool takes_stack(const Address& pod);
+[[nodiscard]] bool answers_by_stack(const Address& backend);
 [[nodiscard]] bool owns(const Address& pod);  // the device that a test run's packet is seen on
 [[nodiscard]] bool in(const Address& address, const std::string& prefix, std::size_t bytes);
 
-[[nodiscard]] bool begins(const Packet& packet);
-[[nodiscard]] std::uint8_t shown(const Packet& packet);
-[[nodiscard]] bool is_echo(const Tuple& tuple);
-[[nodiscard]] Answer refused(const Bytes& frame, const Packet& packet, std::uint32_t reason, std::uint32_t mtu = 0);
+[[nodiscard]] Answer refused(const Bytes& frame, const Packet& packet, Hook hook, std::uint32_t reason,
+                             std::uint32_t mtu = 0);
 
 }  // namespace netkite::bpf_tests::reference

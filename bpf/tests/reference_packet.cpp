@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bpf/abi/connection.h"
 #include "bpf/tests/node.hpp"
 #include "bpf/tests/reference.hpp"
 
@@ -79,6 +80,21 @@ Address parse(const std::string& text) {
   return result;
 }
 
+bool begins(const Packet& packet) { return (packet.flags & (kSyn | kAck | kRst)) == kSyn; }
+
+bool answers_syn(const Packet& packet) {
+  return packet.quoted == 0 && packet.tuple.protocol == kTcp && (packet.flags & (kSyn | kAck)) == (kSyn | kAck);
+}
+
+std::uint8_t shown(const Packet& packet) {
+  if (packet.tuple.protocol != kTcp) return NK_CT_SYN;
+  const auto bit = [&](std::uint8_t flag, unsigned value) { return (packet.flags & flag) != 0 ? value : 0U; };
+  return static_cast<std::uint8_t>(bit(kSyn, NK_CT_SYN) | bit(kAck, NK_CT_ACK) | bit(kFin, NK_CT_FIN) |
+                                   bit(kRst, NK_CT_RST));
+}
+
+bool is_echo(const Tuple& tuple) { return tuple.protocol == kIcmp || tuple.protocol == kIcmp6; }
+
 bool is_v4(const Address& address) {
   return std::all_of(address.begin(), address.begin() + 10, [](auto byte) { return byte == 0; }) &&
          address[10] == 0xff && address[11] == 0xff;
@@ -116,7 +132,7 @@ Bytes translated(Bytes frame, const Packet& packet, const Tuple& to) {
     put(frame, packet.at + 2, 2, to.to_port);
   }
   set_ends(frame, to.from, to.to);
-  return one_hop_less(std::move(frame));
+  return frame;
 }
 
 Bytes translated_error(Bytes frame, const Packet& packet, const Tuple& to) {
@@ -162,7 +178,7 @@ Bytes translated_error(Bytes frame, const Packet& packet, const Tuple& to) {
   if (v6) total = mended(total, sum(frame, outer, 32), sum(from) + sum(to.to));
   put(frame, icmp_check, 2, total);
   set_ends(frame, from, to.to);
-  return one_hop_less(std::move(frame));
+  return frame;
 }
 
 Bytes reset(Bytes frame, const Packet& packet) {

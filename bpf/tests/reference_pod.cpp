@@ -81,8 +81,8 @@ std::uint32_t Node::mask(const Packet& packet) {
   Connection forward{.to = packet.tuple, .seen = shown(packet), .masked = true};
   forward.to.from = parse(families()[is_v4(packet.tuple.from) ? 0 : 1].node);
   const auto port = packet.tuple.from_port;
-  return open_from(packet, forward, port < kStackFirstPort || port > kLastPort,
-                   {.first = kFirstPort, .last = kExitLastPort});
+  return open(packet, forward, port < kStackFirstPort || port > kLastPort ? Source::either : Source::node,
+              {.first = kFirstPort, .last = kExitLastPort});
 }
 
 std::optional<Answer> Node::depart(const Bytes& frame, bool outside) {
@@ -91,7 +91,7 @@ std::optional<Answer> Node::depart(const Bytes& frame, bool outside) {
   auto known = connections_.find(packet->tuple);
   if (packet->quoted != 0) {
     if (known == connections_.end() || !owns(packet->tuple.from)) return std::nullopt;
-    return follow(frame, *packet, known->second);
+    return follow(frame, *packet, known->second, Hook::pod);
   }
   if (known != connections_.end() && known->second.masked) {
     if (packet->hops <= 1) return std::nullopt;
@@ -109,9 +109,9 @@ std::optional<Answer> Node::depart(const Bytes& frame, bool outside) {
     known = connections_.find(packet->tuple);
   }
   if (known->second.masked && frame.size() - kEthBytes > kUplinkMtu) {
-    return refused(frame, *packet, NK_DROP_TOO_BIG, kUplinkMtu);
+    return refused(frame, *packet, Hook::pod, NK_DROP_TOO_BIG, kUplinkMtu);
   }
-  return follow(frame, *packet, known->second);
+  return follow(frame, *packet, known->second, Hook::pod);
 }
 
 Answer Node::from_pod(const Bytes& frame) {

@@ -66,7 +66,7 @@ class Packets {
                  .from_port = static_cast<std::uint16_t>(40000 + number(3)),
                  .to = netdev ? one_of({family.node, family.node, family.node, family.pod, neighbour(family)})
                               : one_of({family.client, family.node, family.remote, neighbour(family), strange(family)}),
-                 .to_port = static_cast<std::uint16_t>(30000 + number(9))};
+                 .to_port = static_cast<std::uint16_t>(30000 + number(11))};
     return talk;
   }
   // What programs masquerade, for the most part.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random packets through from_netdev and from_pod and through the reference: the same verdicts, bytes, counts and
-// connections. NETKITE_RANDOM_PACKETS says how many.
+// Random packets through from_netdev, from_pod and to_netdev and through the reference: the same verdicts, bytes,
+// counts and connections. NETKITE_RANDOM_PACKETS says how many.
 #include "bpf/tests/reference_random.hpp"
 
 namespace netkite::bpf_tests {
@@ -8,37 +8,46 @@ namespace {
 
 void compare(const ServiceNode& node, reference::Node& reference, Packets& packets,
              const std::vector<std::uint32_t>& reasons) {
-  const Program *netdev = &node.netdev.program, *pod = &node.pod.program;
+  const Program *netdev = &node.netdev.program, *pod = &node.pod.program, *egress = &node.egress.program;
   std::uint64_t epoch = 1;
   bool before = true;
   std::map<std::uint32_t, std::uint64_t> expected;
   std::map<int, int> verdicts;
+  int answered = 0;
   for (int round = 0; round < rounds(); ++round) {
     const bool from_netdev = packets.number(3) != 0;
     // Here both see packets on one device, and would take what the other has remembered for their own.
     if (from_netdev != before) netdev->set_epoch(++epoch);
     before = from_netdev;
     const auto packet = packets.next(from_netdev);
-    const auto foreseen = from_netdev ? reference.from_netdev(packet) : reference.from_pod(packet);
-    const auto outcome = (from_netdev ? netdev : pod)->run(packet);
+    const bool leaves = packets.number(4) == 0;
+    const auto foreseen = leaves        ? reference.to_netdev(packet)
+                          : from_netdev ? reference.from_netdev(packet)
+                                        : reference.from_pod(packet);
+    const auto outcome = (leaves ? egress : from_netdev ? netdev : pod)->run(packet);
     ASSERT_EQ(outcome.status, 0) << "round " << round;
     ASSERT_TRUE(outcome.verdict == foreseen.verdict && outcome.frame == foreseen.frame)
-        << "round " << round << (from_netdev ? ", from the uplink" : ", from the pod") << "\nverdict "
-        << outcome.verdict << ", foreseen " << foreseen.verdict << " for " << foreseen.reason << "\npacket   "
-        << hex(packet) << "\nbecame   " << hex(outcome.frame) << "\nforeseen " << hex(foreseen.frame);
+        << "round " << round
+        << (leaves        ? ", to the uplink"
+            : from_netdev ? ", from the uplink"
+                          : ", from the pod")
+        << "\nverdict " << outcome.verdict << ", foreseen " << foreseen.verdict << " for " << foreseen.reason
+        << "\npacket   " << hex(packet) << "\nbecame   " << hex(outcome.frame) << "\nforeseen " << hex(foreseen.frame);
     if (foreseen.reason != 0) ++expected[foreseen.reason];
     ++verdicts[outcome.verdict];
+    if (leaves && outcome.frame != packet) ++answered;
     if (round % kBeforeForgetting != 0) continue;
     expect_same(node, reference);
     forget(*netdev);
     reference.forget();
   }
   std::map<std::uint32_t, std::uint64_t> counted;
-  for (const auto* program : {netdev, pod}) {
+  for (const auto* program : {netdev, pod, egress}) {
     for (const auto& drop : program->drops()) counted[drop.reason] = drop.packets;
   }
   EXPECT_EQ(counted, expected);
-  EXPECT_GT(verdicts[kRedirect], rounds() / 5);
+  EXPECT_GT(verdicts[kRedirect], rounds() / 6);
+  EXPECT_GT(answered, rounds() / 50);
   for (const auto reason : reasons) EXPECT_GT(counted[reason], 0U) << reason;
 }
 

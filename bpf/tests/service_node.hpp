@@ -18,20 +18,21 @@
 #include "bpf/tests/node.hpp"
 #include "skel/from_netdev.skel.h"
 #include "skel/from_pod.skel.h"
+#include "skel/to_netdev.skel.h"
 
 namespace netkite::bpf_tests {
 
 inline constexpr std::uint16_t kFirstPort = 61000, kLastPort = 65535, kBackendPort = 8080;
 
 struct Family {
-  std::string name, node, client, inside, pod, remote, outside, overlay, balancer;
+  std::string name, node, client, inside, pod, remote, outside, overlay, balancer, hooked;
 };
 inline const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
       {"IPv4", "192.0.2.1", "203.0.113.5", "10.0.9.8", "10.0.0.1", "10.0.9.7", "198.51.100.77", "10.0.7.7",
-       "198.51.100.200"},
+       "198.51.100.200", "10.0.0.6"},
       {"IPv6", "2001:db8::1", "2001:db8:113::5", "fd00:0:0:9::8", "fd00::1", "fd00:0:0:9::7", "2001:db8:77::1",
-       "fd00:0:0:7::7", "2001:db8:200::1"}};
+       "fd00:0:0:7::7", "2001:db8:200::1", "fd00::6"}};
   return kFamilies;
 }
 
@@ -60,10 +61,10 @@ void put(const Program& program, const char* map, const Key& key, const Value& v
   ASSERT_EQ(bpf_map_update_elem(program.map(map), &key, &value, BPF_ANY), 0) << map;
 }
 
-// Both programs of a node, on the same maps.
+// The programs of a node, on the same maps.
 struct ServiceNode {
   explicit ServiceNode(const nk_config& config = kServices, const nk_config& pods = kServices)
-      : netdev(config), pod(pods, &netdev.program) {
+      : netdev(config), pod(pods, &netdev.program), egress(config, &netdev.program) {
     nk_self self{};
     write_address(self.address4, "192.0.2.1");
     write_address(self.address6, "2001:db8::1");
@@ -80,6 +81,9 @@ struct ServiceNode {
       for (std::uint32_t set = 1; set <= 5; ++set) entrance(family, set, 1, set == 5 ? NK_ENTRANCE_KEEP_SOURCE : 0);
       entrance(family, 6, 0, 0);
       entrance(family, 7, 0, NK_ENTRANCE_KEEP_SOURCE);
+      backend(8, family.node);
+      backend(9, family.hooked);
+      for (const auto set : {8U, 9U}) entrance(family, set, 1, 0);
     }
   }
 
@@ -127,6 +131,7 @@ struct ServiceNode {
 
   OnNode<from_netdev> netdev;
   OnNode<from_pod> pod;
+  OnNode<to_netdev> egress;
 };
 
 inline Ends reversed(const Ends& ends) {
@@ -187,6 +192,7 @@ class ServicePath : public testing::Test {
   ServiceNode node_;
   const Program& netdev_ = node_.netdev.program;
   const Program& pod_ = node_.pod.program;
+  const Program& egress_ = node_.egress.program;
 
   // With this node as the sender; returns the ends that the backend sees.
   Ends expect_from_node(const Flavour& flavour, const Talk& talk, const std::string& backend) const {

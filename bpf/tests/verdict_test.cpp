@@ -7,6 +7,7 @@
 #include "skel/from_netdev.skel.h"
 #include "skel/from_overlay.skel.h"
 #include "skel/from_pod.skel.h"
+#include "skel/to_netdev.skel.h"
 #include "skel/to_overlay.skel.h"
 #include "skel/to_pod.skel.h"
 #include "skel/xdp_prefilter.skel.h"
@@ -56,6 +57,7 @@ TEST(Verdicts, OfTheOthers) {
   EXPECT_EQ(verdicts<from_netdev>(with_masquerade(kNetkitHooks)), (Verdicts{kNext, kDrop}));
   EXPECT_EQ(verdicts<from_netdev>(kNetkitHooks), (Verdicts{kNext, kDrop}));
   EXPECT_EQ(verdicts<from_netdev>(with_services(kNetkitHooks)), (Verdicts{kNext, kDrop}));
+  EXPECT_EQ(verdicts<to_netdev>(kServices), (Verdicts{kNext, kDrop}));
   EXPECT_EQ(verdicts<xdp_prefilter>(nk_config{}), (Verdicts{XDP_DROP, XDP_PASS}));
   auto express = kServices;
   express.express = 1;

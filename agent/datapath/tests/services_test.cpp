@@ -163,6 +163,27 @@ TEST_F(ServicesTest, SwitchedOffNothingIsLeft) {
   EXPECT_EQ(datapath_->attach_sockets().error().code, Code::not_found);
 }
 
+TEST_F(ServicesTest, AnswersOfTheNodeAreSeenAtAnUplinkAsLongAsThereAreServices) {
+  reopen();
+  const auto uplink = make_uplink("nkup0");
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink.ifindex, uplink.name)));
+  const auto before = chain(uplink.ifindex, Hook::tcx_egress);
+  EXPECT_THAT(names(uplink.ifindex, Hook::tcx_egress), ElementsAre("nk_to_netdev"));
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink.ifindex, uplink.name)));
+  ASSERT_EQ(chain(uplink.ifindex, Hook::tcx_egress).size(), 1U);
+  EXPECT_EQ(chain(uplink.ifindex, Hook::tcx_egress).front().link_id, before.at(0).link_id);
+  options_.services.enabled = false;
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink.ifindex, uplink.name)));
+  EXPECT_THAT(names(uplink.ifindex, Hook::tcx_egress), IsEmpty());
+  options_.services.enabled = true;
+  reopen();
+  ASSERT_TRUE(ok(datapath_->attach_uplink(uplink.ifindex, uplink.name)));
+  ASSERT_TRUE(ok(datapath_->detach_uplink(uplink.ifindex, uplink.name)));
+  EXPECT_THAT(pins("links"), IsEmpty());
+}
+
 TEST_F(ServicesTest, WithoutServicesTheirMapsAreNeverMade) {
   options_.services.enabled = false;
   reopen();

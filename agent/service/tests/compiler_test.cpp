@@ -54,7 +54,7 @@ std::vector<std::string> targets(std::initializer_list<kube::Endpoint> endpoints
 
 std::vector<std::string> frontends(const kube::Service& service, const Facts& facts = {}) {
   std::vector<std::string> texts;
-  for (const auto& each : frontends_of(service, {}, facts)) {
+  for (const auto& each : frontends_of(service, facts)) {
     texts.push_back(std::string(to_string(each.kind)) + " " + to_string(each.frontend) + " " +
                     std::to_string(each.set.port) + (each.set.scope == Scope::local ? " local" : ""));
   }
@@ -62,13 +62,9 @@ std::vector<std::string> frontends(const kube::Service& service, const Facts& fa
 }
 
 // "198.51.100.1:80/TCP 80 local ranges"
-std::vector<std::string> entrances(const kube::Service& service, const Facts& facts,
-                                   std::initializer_list<kube::EndpointSlice> slices = {}) {
-  std::vector<const kube::EndpointSlice*> pointers;
-  for (const auto& slice : slices) pointers.push_back(&slice);
+std::vector<std::string> entrances(const kube::Service& service, const Facts& facts) {
   std::vector<std::string> texts;
-  for (const auto& each : frontends_of(service, pointers, facts)) {
-    if (each.is_own) texts.push_back("own " + to_string(each.frontend));
+  for (const auto& each : frontends_of(service, facts)) {
     if (!each.entrance) continue;
     const auto& [set, ranges] = *each.entrance;
     texts.push_back(to_string(each.frontend) + " " + std::to_string(set.port) +
@@ -308,23 +304,6 @@ TEST(Entrances, SourceRangesAreOfTheSetsFamily) {
   EXPECT_THAT(ranges_of(service, set), ElementsAre(Cidr::parse("2001:db8::/32").value()));
   service.source_ranges = {v4};
   EXPECT_THAT(ranges_of(service, set), IsEmpty());
-}
-
-TEST(Entrances, AreNotThereWhereTheNodeItselfIsAnEndpoint) {
-  auto service = service_from_outside();
-  service.ports.push_back({.name = "admin", .protocol = kTcp, .port = 81, .node_port = 0});
-  service.external_ips.clear();
-  // In the host's network, whatever its state: an entrance must not come and go with it.
-  const auto slice = slice_of("a/b", {endpoint("10.0.0.1"), local(starting("192.0.2.1"))});
-  EXPECT_THAT(entrances(service, facts_at({ip("192.0.2.1")}), {slice}),
-              ElementsAre("own 192.0.2.1:30080/TCP", "own 203.0.113.1:80/TCP", "203.0.113.1:81/TCP 81"));
-  EXPECT_THAT(entrances(service, facts_at({ip("192.0.2.2")}), {slice}),
-              ElementsAre("192.0.2.2:30080/TCP 80", "203.0.113.1:80/TCP 80", "203.0.113.1:81/TCP 81"));
-  // Another node in the host's network is one like others.
-  service.external_local = true;
-  EXPECT_THAT(
-      entrances(service, facts_at({ip("192.0.2.1")}), {slice_of("a/b", {endpoint("192.0.2.2")})}),
-      ElementsAre("192.0.2.1:30080/TCP 80 local", "203.0.113.1:80/TCP 80 local", "203.0.113.1:81/TCP 81 local"));
 }
 
 TEST(Entrances, AreNotForSctp) {

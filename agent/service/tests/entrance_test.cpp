@@ -116,19 +116,10 @@ TEST_F(EntranceTest, BelongsToWhomTheFrontendBelongs) {
   EXPECT_THAT(maps.behind_entrance(balancer), ElementsAre("10.0.0.1:8080"));
 }
 
-TEST_F(EntranceTest, IsClosedWhileTheNodeItselfIsAnEndpoint) {
+TEST_F(EntranceTest, LeadsToTheNodeItselfAsToOthers) {
   tell({endpoint("10.0.0.1"), here("192.0.2.1")});
-  EXPECT_THAT(maps.entrances, IsEmpty());
-  EXPECT_THAT(maps.frontends, SizeIs(3));
-  EXPECT_THAT(registry.problems(), ElementsAre(HasSubstr("service shop/web: port 80/TCP is left to kube-proxy")));
-  restart({endpoint("10.0.0.1"), here("192.0.2.1")});
-  const auto changes = tell({endpoint("10.0.0.1")});
-  EXPECT_THAT(changes.entrances, SizeIs(2));
+  EXPECT_THAT(maps.behind_entrance(node_port), UnorderedElementsAre("10.0.0.1:8080", "192.0.2.1:8080"));
   EXPECT_THAT(registry.problems(), IsEmpty());
-  // The node gets an address that an endpoint has.
-  facts.addresses = {ip("10.0.0.1")};
-  registry.set_facts(facts);
-  EXPECT_THAT(flush().gone_entrances, UnorderedElementsAre(node_port, balancer));
 }
 
 TEST_F(EntranceTest, RangesAreTheSetsAndTheBalancersAlone) {
@@ -260,8 +251,6 @@ TEST_F(EntranceTest, IsListed) {
   tell({endpoint("10.0.0.1")});
   EXPECT_THAT(accesses(), ElementsAre("ClusterIP no", "NodePort cluster", "LoadBalancer cluster"));
   service.external_local = true;
-  tell({here("192.0.2.1")});
-  EXPECT_THAT(accesses(), ElementsAre("ClusterIP no", "NodePort no", "LoadBalancer no"));
   tell({here("10.0.0.1")});
   EXPECT_THAT(accesses(), ElementsAre("ClusterIP no", "NodePort local", "LoadBalancer local"));
 }

@@ -197,7 +197,7 @@ class World {
     std::map<Frontend, Winner> winners;
     std::set<Owner> sets, entered, bound;
     for (const auto& [key, service] : services_) {
-      for (const auto& each : frontends_of(service, slices_of(key), facts_)) {
+      for (const auto& each : frontends_of(service, facts_)) {
         const bool written = each.kind == Kind::external_ip || each.kind == Kind::load_balancer;
         compete(winners, {.rank = {written ? 2 : 0, 0, service.created, key}, .planned = each});
         sets.emplace(key, each.set);
