@@ -36,6 +36,7 @@ lacks "rights without services" services "$(rules)"
 group=$(group_of a)
 chart "config.services={enabled: true, cgroup: /host$group}" "nodeSelector={kubernetes.io/hostname: a}"
 contains "rights with services" "services endpointslices" "$(rules)"
+eventually 60 '[ "$(in_system get pods -l app.kubernetes.io/name=netkite -o name | wc -l)" = 1 ]' || fail "node b keeps its agent"
 served() { [ "$(netkite_on a services 2> /dev/null | jq -r '[.services[].service] | join(" ")')" = default/kubernetes ]; }
 until_true 20 served || fail "no services: $(netkite_on a status | jq -c .problems)"
 equal "problems" "[]" "$(netkite_on a status | jq -c .problems)"
