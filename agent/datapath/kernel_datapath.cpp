@@ -63,13 +63,17 @@ std::vector<Place> KernelDatapath::places_of_uplink(std::uint32_t ifindex, const
   };
   std::vector<Place> places;
   // Who translates answers is there before anybody can ask.
-  if (services_) {
+  if (has_answers(name)) {
     places.push_back(place(Hook::tcx_egress, ProgramKind::to_netdev, config::HookPoint::uplink_egress));
   } else if (core_->hooks.any(config::HookPoint::uplink_egress)) {
     places.push_back(place(Hook::tcx_egress, std::nullopt, config::HookPoint::uplink_egress));
   }
   places.push_back(place(Hook::tcx_ingress, ProgramKind::from_netdev, config::HookPoint::uplink_ingress));
   return places;
+}
+
+bool KernelDatapath::has_answers(const std::string& name) const {
+  return services_ && (answers_ || open_pin(core_->pins.link(name, Hook::tcx_egress)));
 }
 
 // What a former run with services has left.
@@ -111,6 +115,8 @@ Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
 
   const auto guarded = guard_.watch(device.host_ifindex, {sent->link_id, received->link_id});
   if (!guarded) return wrap(guarded.error(), device.host_ifname);
+  const auto answered = sent->after_hooks && services_ ? attach_answers() : Result<void>();
+  if (!answered) return wrap(answered.error(), device.host_ifname);
   // Others' programs on the way in would not see what goes past the device, and no queue would hold it.
   const bool direct = *guarded && !received->others && device.bandwidth.ingress_rate == 0;
   // Before the addresses: nothing goes out without its limit.
@@ -231,6 +237,17 @@ Result<void> KernelDatapath::attach_sockets() {
   if (!services_) return fail(Code::not_found, "services.enabled is false");
   const auto cgroup = find_cgroup(cgroup_);
   return cgroup ? datapath::attach_sockets(*cgroup, core_->pins, core_->programs) : tl::make_unexpected(cgroup.error());
+}
+
+Result<void> KernelDatapath::attach_answers() {
+  if (!services_) return fail(Code::not_found, "services.enabled is false");
+  if (std::exchange(answers_, true)) return {};
+  const ExpediteRcu expedite;
+  for (const auto& [ifindex, name] : uplinks_) {
+    auto done = attach_places(places_of_uplink(ifindex, name));
+    if (!done) return answers_ = false, done;
+  }
+  return {};
 }
 
 Result<service::Table> KernelDatapath::services() {

@@ -39,6 +39,7 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<void> set_remotes(const std::vector<Remote>& remotes) override;
   [[nodiscard]] Result<void> set_masquerade(const Masquerade& masquerade) override;
   [[nodiscard]] Result<void> attach_sockets() override;
+  [[nodiscard]] Result<void> attach_answers() override;
   [[nodiscard]] Result<service::Table> services() override;
   [[nodiscard]] Result<void> change_services(const service::Changes& changes) override;
   [[nodiscard]] Result<void> set_self(const Self& self) override;
@@ -104,6 +105,7 @@ class KernelDatapath : public Datapath {
   };
   [[nodiscard]] static PodPlaces places_of(const EndpointDevice& device);
   [[nodiscard]] std::vector<Place> places_of_uplink(std::uint32_t ifindex, const std::string& name) const;
+  [[nodiscard]] bool has_answers(const std::string& name) const;
   void detach_answers(std::uint32_t ifindex, const std::string& name);
   [[nodiscard]] std::vector<Place> places_of_overlay() const;
   [[nodiscard]] Result<void> attach_places(const std::vector<Place>& places);
@@ -116,6 +118,7 @@ class KernelDatapath : public Datapath {
   std::optional<ServiceMap> services_;        // none: not asked for
   std::optional<ConnectionMap> connections_;  // the same
   std::optional<MasqueradeMap> masquerade_;   // the same
+  bool answers_ = false;                      // to_netdev is at every uplink
   std::string cgroup_;                        // whose sockets, as configured
   std::optional<PaceMap> paces_;              // the same
   Epoch epoch_;

@@ -163,10 +163,16 @@ TEST_F(ServicesTest, SwitchedOffNothingIsLeft) {
   EXPECT_EQ(datapath_->attach_sockets().error().code, Code::not_found);
 }
 
-TEST_F(ServicesTest, AnswersOfTheNodeAreSeenAtAnUplinkAsLongAsThereAreServices) {
+TEST_F(ServicesTest, AnswersOfTheNodeAreSeenAtUplinksOnceSomebodyAnswersAndAsLongAsThereAreServices) {
   reopen();
-  const auto uplink = make_uplink("nkup0");
+  const auto uplink = make_uplink("nkup0"), later = make_uplink("nkup1");
   ASSERT_TRUE(ok(datapath_->attach_uplink(uplink.ifindex, uplink.name)));
+  EXPECT_THAT(names(uplink.ifindex, Hook::tcx_egress), IsEmpty());
+  ASSERT_TRUE(ok(datapath_->attach_answers()));
+  ASSERT_TRUE(ok(datapath_->attach_answers()));
+  ASSERT_TRUE(ok(datapath_->attach_uplink(later.ifindex, later.name)));
+  EXPECT_THAT(names(later.ifindex, Hook::tcx_egress), ElementsAre("nk_to_netdev"));
+  ASSERT_TRUE(ok(datapath_->detach_uplink(later.ifindex, later.name)));
   const auto before = chain(uplink.ifindex, Hook::tcx_egress);
   EXPECT_THAT(names(uplink.ifindex, Hook::tcx_egress), ElementsAre("nk_to_netdev"));
   reopen();
@@ -179,6 +185,7 @@ TEST_F(ServicesTest, AnswersOfTheNodeAreSeenAtAnUplinkAsLongAsThereAreServices) 
   EXPECT_THAT(names(uplink.ifindex, Hook::tcx_egress), IsEmpty());
   options_.services.enabled = true;
   reopen();
+  ASSERT_TRUE(ok(datapath_->attach_answers()));
   ASSERT_TRUE(ok(datapath_->attach_uplink(uplink.ifindex, uplink.name)));
   ASSERT_TRUE(ok(datapath_->detach_uplink(uplink.ifindex, uplink.name)));
   EXPECT_THAT(pins("links"), IsEmpty());
