@@ -115,7 +115,9 @@ TEST_F(ServicesTest, WhatAFormerRunHasLeftIsInForce) {
 
 // Only who comes from outside is led there by the stack, and so only then do its answers need a program.
 TEST_F(ServicesTest, AnswersOfTheNodeAreSeenBeforeAnybodyAsks) {
-  services_->set_own_node({.addresses = {Ip::parse("192.0.2.1").value()}});
+  kube::Node node;
+  node.addresses = {Ip::parse("192.0.2.1").value()};
+  services_->set_own_node(node);
   tell_service("10.96.0.1");
   tell_slice("192.0.2.1");
   services().synced();
