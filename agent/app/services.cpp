@@ -166,8 +166,7 @@ Result<bool> Services::write() {
   }
   const auto changes = all_known() ? registry_.flush() : registry_.flush_host_ports();
   if (changes.empty()) return false;
-  auto done = registry_.leads_in_to(facts_.addresses) ? datapath_.attach_answers() : Result<void>();
-  if (done) done = datapath_.change_services(changes);
+  const auto done = datapath_.change_services(changes);
   adopted_ = done.has_value();
   return done.map([] { return true; });
 }

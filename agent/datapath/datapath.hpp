@@ -182,7 +182,7 @@ class Datapath {
   [[nodiscard]] virtual Result<void> verify_endpoint(const EndpointDevice& device) = 0;
 
   // Attaches from_netdev (tcx ingress), the prefilter (XDP) and the uplink hooks; idempotent, adopts. to_netdev (tcx
-  // egress) as well where attach_answers() has asked for it, in a former run too.
+  // egress) as well once somebody answers by the node's stack, in a former run too.
   [[nodiscard]] virtual Result<void> attach_uplink(std::uint32_t ifindex, const std::string& name) = 0;
   [[nodiscard]] virtual Result<void> detach_uplink(std::uint32_t ifindex, const std::string& name) = 0;
   // What of the attached uplinks may have changed: addresses, what their drivers can.
@@ -204,9 +204,6 @@ class Datapath {
 
   // Services, at every socket of services.cgroup. Only where the configuration asks for them; else not_found.
   [[nodiscard]] virtual Result<void> attach_sockets() = 0;  // idempotent, adopts
-  // to_netdev at every uplink: before anybody is led to who answers by the node's stack. All of the node's packets pass
-  // there, so not before there is somebody. It stays. Idempotent.
-  [[nodiscard]] virtual Result<void> attach_answers() = 0;
   [[nodiscard]] virtual Result<service::Table> services() = 0;
   // After a failure a part of them may be in effect: services() says which.
   [[nodiscard]] virtual Result<void> change_services(const service::Changes& changes) = 0;

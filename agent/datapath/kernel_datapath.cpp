@@ -240,7 +240,6 @@ Result<void> KernelDatapath::attach_sockets() {
 }
 
 Result<void> KernelDatapath::attach_answers() {
-  if (!services_) return fail(Code::not_found, "services.enabled is false");
   if (std::exchange(answers_, true)) return {};
   const ExpediteRcu expedite;
   for (const auto& [ifindex, name] : uplinks_) {
@@ -257,6 +256,9 @@ Result<service::Table> KernelDatapath::services() {
 
 Result<void> KernelDatapath::change_services(const service::Changes& changes) {
   if (!services_) return fail(Code::not_found, "services.enabled is false");
+  if (changes.enters_node) {
+    if (auto attached = attach_answers(); !attached) return attached;
+  }
   return services_->apply(changes);
 }
 

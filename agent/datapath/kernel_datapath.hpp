@@ -39,7 +39,6 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<void> set_remotes(const std::vector<Remote>& remotes) override;
   [[nodiscard]] Result<void> set_masquerade(const Masquerade& masquerade) override;
   [[nodiscard]] Result<void> attach_sockets() override;
-  [[nodiscard]] Result<void> attach_answers() override;
   [[nodiscard]] Result<service::Table> services() override;
   [[nodiscard]] Result<void> change_services(const service::Changes& changes) override;
   [[nodiscard]] Result<void> set_self(const Self& self) override;
@@ -105,6 +104,9 @@ class KernelDatapath : public Datapath {
   };
   [[nodiscard]] static PodPlaces places_of(const EndpointDevice& device);
   [[nodiscard]] std::vector<Place> places_of_uplink(std::uint32_t ifindex, const std::string& name) const;
+  // to_netdev at every uplink: before anybody is led to who answers by the node's stack. All of the node's packets pass
+  // there, so not before there is somebody. It stays.
+  [[nodiscard]] Result<void> attach_answers();
   [[nodiscard]] bool has_answers(const std::string& name) const;
   void detach_answers(std::uint32_t ifindex, const std::string& name);
   [[nodiscard]] std::vector<Place> places_of_overlay() const;

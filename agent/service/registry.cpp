@@ -326,7 +326,7 @@ void Registry::settle(const Frontend& frontend, Changes& changes) {
   changes.frontends.emplace_back(frontend, entry);
 }
 
-void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Changes& changes) {
+void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Changes& changes) const {
   const auto* holder = holder_of(holding);
   if (holder == nullptr || !holder->entrance) {
     if (std::exchange(holding.written_entrance, {})) changes.gone_entrances.push_back(frontend);
@@ -335,6 +335,10 @@ void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Chang
   const auto& record = holder->owner->second;
   const auto& entrance = *holder->entrance;
   const auto set = std::ranges::find(record.sets, entrance.set, &Set::key);
+  const auto is_own = [this](const Member& member) {
+    return std::ranges::count(facts_.addresses, member.address) != 0;
+  };
+  changes.enters_node = changes.enters_node || std::ranges::any_of(set->members, is_own);
   const EntranceEntry entry{.set = set->id,
                             .count = static_cast<std::uint32_t>(set->members.size()),
                             .affinity_s = record.service ? record.service->affinity_s : 0,

@@ -77,8 +77,6 @@ class Registry {
   // By healthCheckNodePort, of the services with externalTrafficPolicy Local, as of the last flush(). The API server
   // gives each port to one service; elsewhere the first by key has it.
   [[nodiscard]] std::map<std::uint16_t, HealthCheck> health_checks() const;
-  // Whether who comes from outside may be led to one of these addresses, as of the last flush().
-  [[nodiscard]] bool leads_in_to(const std::vector<Ip>& addresses) const;
   // A line for each frontend that a service or pod does not get, and for each port without its entrances.
   [[nodiscard]] std::vector<std::string> problems() const;
 
@@ -132,7 +130,7 @@ class Registry {
   // Each of `touched` once.
   void settle(std::vector<Frontend> touched, Changes& changes);
   void settle(const Frontend& frontend, Changes& changes);
-  static void settle_entrance(const Frontend& frontend, Holding& holding, Changes& changes);
+  void settle_entrance(const Frontend& frontend, Holding& holding, Changes& changes) const;
 
   Facts facts_;
   Records records_;

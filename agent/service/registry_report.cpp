@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the registry tells people and load balancers.
-#include <algorithm>
 #include <set>
 
 #include "agent/service/registry.hpp"
@@ -39,20 +38,6 @@ std::map<std::uint16_t, HealthCheck> Registry::health_checks() const {
         HealthCheck{.space = service.space, .name = service.name, .endpoints = local_endpoints(record->slices)});
   }
   return checks;
-}
-
-bool Registry::leads_in_to(const std::vector<Ip>& addresses) const {
-  const auto is_wanted = [&addresses](const Member& member) {
-    return std::ranges::count(addresses, member.address) != 0;
-  };
-  for (const auto& [key, record] : records_) {
-    for (const auto& each : record.frontends) {
-      if (!each.entrance) continue;
-      const auto set = std::ranges::find(record.sets, each.entrance->set, &Set::key);
-      if (set != record.sets.end() && std::ranges::any_of(set->members, is_wanted)) return true;
-    }
-  }
-  return false;
 }
 
 std::vector<std::string> Registry::problems() const {

@@ -106,6 +106,7 @@ struct Changes {
   std::vector<MaglevPiece> gone_maglev;
   std::vector<Slot> gone_slots;
   std::vector<std::uint32_t> gone_backends;
+  bool enters_node = false;  // who comes from outside may be led to this node itself now; no change of its own
 
   [[nodiscard]] bool empty() const {
     return backends.empty() && slots.empty() && maglev.empty() && ranges.empty() && frontends.empty() &&

@@ -113,33 +113,6 @@ TEST_F(ServicesTest, WhatAFormerRunHasLeftIsInForce) {
   EXPECT_FALSE(again.waits());
 }
 
-// Only who comes from outside is led there by the stack, and so only then do its answers need a program.
-TEST_F(ServicesTest, AnswersOfTheNodeAreSeenBeforeAnybodyAsks) {
-  kube::Node node;
-  node.addresses = {Ip::parse("192.0.2.1").value()};
-  services_->set_own_node(node);
-  tell_service("10.96.0.1");
-  tell_slice("192.0.2.1");
-  services().synced();
-  slices().synced();
-  work();
-  EXPECT_EQ(journal_.count("answers"), 0);
-
-  journal_.failing = {"answers"};
-  auto object = kube::Json::parse(R"({"metadata": {"name": "web", "namespace": "default"},
-                                      "spec": {"ports": [{"port": 80, "nodePort": 30080}]}})");
-  object["spec"]["clusterIP"] = "10.96.0.1";
-  services().changed("default/web", object);
-  work();
-  EXPECT_THAT(services_->problems(), ElementsAre("services: answers was told to fail"));
-  EXPECT_EQ(journal_.count("write services"), 1);
-  journal_.failing.clear();
-  work(std::chrono::milliseconds(100));
-  EXPECT_THAT(services_->problems(), IsEmpty());
-  EXPECT_EQ(journal_.calls.back(), "write services");
-  EXPECT_EQ(journal_.calls.at(journal_.calls.size() - 2), "answers");
-}
-
 TEST_F(ServicesTest, AttachingIsTriedAgain) {
   journal_.failing = {"sockets"};
   sync();

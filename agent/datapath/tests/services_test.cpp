@@ -168,8 +168,12 @@ TEST_F(ServicesTest, AnswersOfTheNodeAreSeenAtUplinksOnceSomebodyAnswersAndAsLon
   const auto uplink = make_uplink("nkup0"), later = make_uplink("nkup1");
   ASSERT_TRUE(ok(datapath_->attach_uplink(uplink.ifindex, uplink.name)));
   EXPECT_THAT(names(uplink.ifindex, Hook::tcx_egress), IsEmpty());
-  ASSERT_TRUE(ok(datapath_->attach_answers()));
-  ASSERT_TRUE(ok(datapath_->attach_answers()));
+  ASSERT_TRUE(ok(datapath_->change_services({})));
+  EXPECT_THAT(names(uplink.ifindex, Hook::tcx_egress), IsEmpty());
+  service::Changes entered;
+  entered.enters_node = true;
+  ASSERT_TRUE(ok(datapath_->change_services(entered)));
+  ASSERT_TRUE(ok(datapath_->change_services(entered)));
   ASSERT_TRUE(ok(datapath_->attach_uplink(later.ifindex, later.name)));
   EXPECT_THAT(names(later.ifindex, Hook::tcx_egress), ElementsAre("nk_to_netdev"));
   ASSERT_TRUE(ok(datapath_->detach_uplink(later.ifindex, later.name)));
@@ -185,7 +189,7 @@ TEST_F(ServicesTest, AnswersOfTheNodeAreSeenAtUplinksOnceSomebodyAnswersAndAsLon
   EXPECT_THAT(names(uplink.ifindex, Hook::tcx_egress), IsEmpty());
   options_.services.enabled = true;
   reopen();
-  ASSERT_TRUE(ok(datapath_->attach_answers()));
+  ASSERT_TRUE(ok(datapath_->change_services(entered)));
   ASSERT_TRUE(ok(datapath_->attach_uplink(uplink.ifindex, uplink.name)));
   ASSERT_TRUE(ok(datapath_->detach_uplink(uplink.ifindex, uplink.name)));
   EXPECT_THAT(pins("links"), IsEmpty());

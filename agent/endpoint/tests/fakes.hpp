@@ -63,7 +63,6 @@ class FakeDatapath final : public datapath::Datapath {
   Result<void> set_remotes(const std::vector<datapath::Remote>&) override { return journal_.note("remotes"); }
   Result<void> set_masquerade(const datapath::Masquerade&) override { return journal_.note("masquerade"); }
   Result<void> attach_sockets() override { return journal_.note("sockets"); }
-  Result<void> attach_answers() override { return journal_.note("answers"); }
   Result<service::Table> services() override {
     std::ignore = journal_.note("read services");
     return service_table;

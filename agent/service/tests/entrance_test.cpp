@@ -255,5 +255,13 @@ TEST_F(EntranceTest, IsListed) {
   EXPECT_THAT(accesses(), ElementsAre("ClusterIP no", "NodePort local", "LoadBalancer local"));
 }
 
+// A ClusterIP leads to the node as well, but nobody from outside.
+TEST_F(EntranceTest, WhoIsLedToTheNodeItselfIsTold) {
+  EXPECT_FALSE(tell({endpoint("10.0.0.1")}).enters_node);
+  EXPECT_TRUE(tell({endpoint("10.0.0.1"), here("192.0.2.1")}).enters_node);
+  service = service_at({"10.96.0.1"});
+  EXPECT_FALSE(tell({endpoint("10.0.0.1"), here("192.0.2.1")}).enters_node);
+}
+
 }  // namespace
 }  // namespace netkite::service
