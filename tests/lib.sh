@@ -229,6 +229,13 @@ same_world() {
 world_is() { cmp -s "$2" <(world_of "$1" "${3:-}" | sort); }
 remember() { world_of "$1" "${3:-}" | sort > "$2"; }
 descriptors() { find "/proc/$(lab_agent_pid "$1")/fd" -mindepth 1 | wc -l; }
+# talk HOW ADDRESS PORT [COUNT] [FROM]: a line for each answer, which begins with the server's name
+talk() {
+  local i
+  for ((i = 0; i < ${4:-1}; i++)); do echo "$2 $3"; done | lab_in "${5:-world}" nk-socket talk "$1"
+}
+# The servers of such lines.
+names() { sed 's/ .*//' | sort -u | paste -sd ' '; }
 # Where control groups of version 2 are, or nothing.
 unified_hierarchy() { awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts; }
 # Runtimes leave control groups, which belong to the whole machine: clear_cgroups NAME

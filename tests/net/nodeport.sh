@@ -32,12 +32,6 @@ service() {
     status: {loadBalancer: {ingress: [{ip: "'$balancer'"}]}}}' | jq "${1:-.}" | put service.json
 }
 slices() { put_slices web '[{"name": "web", "protocol": "TCP", "port": 8080}, {"name": "dns", "protocol": "UDP", "port": 8080}, {"name": "probe", "protocol": "TCP", "port": 5000}]' "$@"; }
-# talk HOW ADDRESS PORT [COUNT] [FROM]
-talk() {
-  local i
-  for ((i = 0; i < ${4:-1}; i++)); do echo "$2 $3"; done | lab_in "${5:-world}" nk-socket talk "$1"
-}
-names() { sed 's/ .*//' | sort -u | paste -sd ' '; }
 serving() { [ "$(talk tcp "$(lab_ip a 4)" 30080 30 | names)" = "$1" ] && [ "$(talk connected "$(lab_ip a 6)" 30053 30 | names)" = "$1" ]; }
 in_force() { until_true 5 serving "$1" || fail "expected answers of '$1', got: $(talk tcp "$(lab_ip a 4)" 30080 10 | names) $(ctl a status | jq -c .problems)"; }
 service

@@ -26,7 +26,6 @@ talk() {
   local name=$1 how=$2 i
   for ((i = 0; i < ${5:-1}; i++)); do echo "$3 $4"; done | in_group nsenter --net="$(lab_path "$name")" nk-socket talk $how
 }
-names() { sed 's/ .*//' | sort -u | paste -sd ' '; }
 listed() { ctl a services | jq -r --arg name "default/$1" '.services[] | select(.service == $name) | "\(.type) \(.address) \(.port)"'; }
 entries() { ctl a status | jq -c '[.maps[] | select(.name | test("^nk_(backend|frontend|slot)_")) | .entries]'; }
 in_force() { eventually 5 "[ \"\$(ctl a services | jq -c '[.services[] | select(.service == \"default/$1\" and .held) | .backends_total] | unique')\" = '$2' ]"; }
