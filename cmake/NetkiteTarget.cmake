@@ -15,6 +15,8 @@ target_include_directories(netkite_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(netkite_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
   -Wnon-virtual-dtor -Wold-style-cast -Wcast-align -Woverloaded-virtual -Wnull-dereference -Werror
   $<$<CONFIG:Release>:-ffunction-sections> $<$<CONFIG:Release>:-fdata-sections>)
+# What a designated initializer leaves out is zero: that is why it is left out.
+target_compile_options(netkite_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers>)
 # libbpf's macros are statement expressions around compound literals, which clang's -Wpedantic names where they are used; and
 # libstdc++'s own stable_sort asks for a function that is deprecated.
 target_compile_options(netkite_options INTERFACE $<$<CXX_COMPILER_ID:Clang>:-Wno-gnu-statement-expression-from-macro-expansion

@@ -39,7 +39,9 @@ class Pace : public testing::TestWithParam<bool> {
     const auto outcome = node_.program.run(frame, gso_size);
     EXPECT_EQ(outcome.status, 0);
     EXPECT_NE(outcome.verdict, kDrop);
-    if (next() != start) EXPECT_EQ(outcome.departs, start);
+    if (next() != start) {
+      EXPECT_EQ(outcome.departs, start);
+    }
     return next() - start;
   }
 

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/kubelet.bash"
 . "$root/dev/lib/bench_datapath.sh"
 command -v containerd ctr runc busybox > /dev/null || skip "no containerd, ctr, runc or busybox: dev/setup lab installs them"
-pods=${PODS:-100}
+pods=${NETKITE_PODS:-100}
 open_lab
 at_close=close_kubelets
 nodes a control

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/control.bash"
 . "$(dirname "$0")/kubelet.bash"
 . "$(dirname "$0")/daemonset.bash"
-pods=${PODS:-20}
+pods=${NETKITE_PODS:-20}
 bare_cluster
 for node in a b; do node_world "$node" | sort > "$lab/before-$node"; done
 

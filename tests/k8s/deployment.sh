@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/control.bash"
 . "$(dirname "$0")/kubelet.bash"
-pods=${PODS:-10}
+pods=${NETKITE_PODS:-10}
 two_nodes
 kubectl get nodes -o json | jq -r '.items[] | "\(.metadata.name): \(.spec.podCIDRs | join(" "))"'
 remember a "$lab/before"

@@ -4,7 +4,7 @@
 # misses no route.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/control.bash"
-count=${NODES:-5000} pods=${PODS:-20000} changes=${CHANGES:-400} rate=20
+count=${NETKITE_NODES:-5000} pods=${NETKITE_PODS:-20000} changes=${NETKITE_CHANGES:-400} rate=20
 open_lab
 nodes a control
 control_up

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/control.bash"
 . "$(dirname "$0")/kubelet.bash"
-pods=${PODS:-6} kills=${KILLS:-4}
+pods=${NETKITE_PODS:-6} kills=${NETKITE_KILLS:-4}
 two_nodes
 for node in a b; do remember "$node" "$lab/before-$node"; done
 
