@@ -124,7 +124,7 @@ static __always_inline int from_netdev4(struct __sk_buff *ctx)
 	if (nk_config.after_hooks || !flow->way.mtu || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN || ip->ttl <= 1))
 		return nk_pass_on();
 	nk_hop4(ip);
-	return nk_enter(eth, &flow->way);
+	return nk_enter(ctx, eth, &flow->way);
 }
 
 static __always_inline int from_netdev6(struct __sk_buff *ctx)
@@ -151,7 +151,7 @@ static __always_inline int from_netdev6(struct __sk_buff *ctx)
 	if (nk_config.after_hooks || !flow->way.mtu || unlikely(nk_first_byte(ip) >> 4 != 6 || ip->hop_limit <= 1))
 		return nk_pass_on();
 	nk_hop6(ctx, ip);
-	return nk_enter(eth, &flow->way);
+	return nk_enter(ctx, eth, &flow->way);
 }
 
 SEC("tc")

@@ -142,7 +142,7 @@ static __always_inline int from_overlay4(struct __sk_buff *ctx)
 	if (!nk_may_forward() || unlikely(nk_first_byte(ip) != NK_IPV4_PLAIN || ip->ttl <= 1))
 		return nk_accept(ctx);
 	nk_hop4(ip);
-	return nk_enter(eth, &flow->way);
+	return nk_enter(ctx, eth, &flow->way);
 }
 
 /* For a packet that nothing is remembered of. */
@@ -215,7 +215,7 @@ static __always_inline int from_overlay6(struct __sk_buff *ctx)
 	if (!nk_may_forward() || unlikely(ip->hop_limit <= 1))
 		return nk_accept(ctx);
 	nk_hop6(ctx, ip);
-	return nk_enter(eth, &flow->way);
+	return nk_enter(ctx, eth, &flow->way);
 }
 
 SEC("tc")

@@ -84,9 +84,11 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 	remote = ep ? NULL : nk_remote4(ip->daddr);
 	tunnel = ep || remote ? NULL : nk_tunnel4(ip->daddr);
 	find_way(&flow->way, flags, ep, remote, tunnel);
-	if (nk_config.masquerade && nk_may_forward() && !flow->way.mtu)
-		flow->way.kind =
-			is_outside(flags, ep, remote, tunnel) && nk_masked4(ip->daddr) ? NK_WAY_MASKED : NK_WAY_DEVICE;
+	if (nk_may_depart() && !flow->way.mtu) {
+		flow->way.kind = NK_WAY_DEVICE;
+		if (is_outside(flags, ep, remote, tunnel))
+			flow->way.kind = nk_config.masquerade && nk_masked4(ip->daddr) ? NK_WAY_MASKED : NK_WAY_OUTSIDE;
+	}
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
 	return 0;
 }
@@ -110,34 +112,14 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 	remote = ep ? NULL : nk_remote6(&ip->daddr);
 	tunnel = ep || remote ? NULL : nk_tunnel6(&ip->daddr);
 	find_way(&flow->way, flags, ep, remote, tunnel);
-	if (nk_config.masquerade && nk_may_forward() && !flow->way.mtu)
-		flow->way.kind =
-			is_outside(flags, ep, remote, tunnel) && nk_masked6(&ip->daddr) ? NK_WAY_MASKED : NK_WAY_DEVICE;
+	if (nk_may_depart() && !flow->way.mtu) {
+		flow->way.kind = NK_WAY_DEVICE;
+		if (is_outside(flags, ep, remote, tunnel))
+			flow->way.kind =
+				nk_config.masquerade && nk_masked6(&ip->daddr) ? NK_WAY_MASKED : NK_WAY_OUTSIDE;
+	}
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
 	return 0;
-}
-
-/* To whom asked this pod for a service. */
-static __noinline int answer4(struct __sk_buff *ctx)
-{
-	struct nk_connection *connection;
-	struct nk_packet packet;
-
-	if (!nk_parse4(ctx, &packet))
-		return NK_UNTOUCHED;
-	connection = nk_connection(&packet.tuple);
-	return connection ? nk_follow4(ctx, &packet, connection, NK_HOOK_FROM_POD) : NK_UNTOUCHED;
-}
-
-static __noinline int answer6(struct __sk_buff *ctx)
-{
-	struct nk_connection *connection;
-	struct nk_packet packet;
-
-	if (!nk_parse6(ctx, &packet))
-		return NK_UNTOUCHED;
-	connection = nk_connection(&packet.tuple);
-	return connection ? nk_follow6(ctx, &packet, connection, NK_HOOK_FROM_POD) : NK_UNTOUCHED;
 }
 
 static __always_inline bool pace_if_sent(struct __sk_buff *ctx, struct nk_pace *pace, struct bpf_fib_lookup *route,
@@ -217,13 +199,8 @@ static __always_inline int from_pod4(struct __sk_buff *ctx)
 		return refuse(ctx, NK_DROP_UNSPEC);
 	if (unlikely(!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip))) && resolve4(ctx, flow, epoch, ip))
 		return TCX_DROP;
-	if (nk_config.masquerade && nk_may_forward() && !flow->way.mtu) {
-		int verdict = nk_depart4(ctx, flow->way.kind == NK_WAY_MASKED);
-
-		return verdict == NK_UNTOUCHED ? to_stack4(ctx) : verdict;
-	}
-	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
-		int verdict = answer4(ctx);
+	if (nk_may_depart() && !flow->way.mtu) {
+		int verdict = nk_depart4(ctx, flow->way.kind);
 
 		return verdict == NK_UNTOUCHED ? to_stack4(ctx) : verdict;
 	}
@@ -264,13 +241,8 @@ static __always_inline int from_pod6(struct __sk_buff *ctx)
 		return refuse(ctx, NK_DROP_UNSPEC);
 	if (unlikely(!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip))) && resolve6(ctx, flow, epoch, ip))
 		return TCX_DROP;
-	if (nk_config.masquerade && nk_may_forward() && !flow->way.mtu) {
-		int verdict = nk_depart6(ctx, flow->way.kind == NK_WAY_MASKED);
-
-		return verdict == NK_UNTOUCHED ? to_stack6(ctx) : verdict;
-	}
-	if (nk_config.services && nk_may_forward() && !flow->way.mtu) {
-		int verdict = answer6(ctx);
+	if (nk_may_depart() && !flow->way.mtu) {
+		int verdict = nk_depart6(ctx, flow->way.kind);
 
 		return verdict == NK_UNTOUCHED ? to_stack6(ctx) : verdict;
 	}

@@ -134,7 +134,10 @@ void Services::work() {
   if (!attached_) {
     const auto attached = datapath_.attach_sockets();
     attached_ = attached.has_value();
-    attach_trouble_ = attached ? std::string() : "services: " + attached.error().message;
+    attach_trouble_ = attached ? std::string()
+                               : "services: " + attached.error().message +
+                                     "; until then pods are served by translating their packets, and the node's own "
+                                     "processes are not";
   }
   const auto start = std::chrono::steady_clock::now();
   const auto written = write();

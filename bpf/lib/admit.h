@@ -3,9 +3,8 @@
 #pragma once
 
 #include "lib/address.h"
-#include "lib/entrance.h"
+#include "lib/lead.h"
 #include "lib/masquerade.h"
-#include "lib/open.h"
 #include "lib/service_path.h"
 
 /* In place of a drop reason: nobody has asked for a service. */
@@ -14,6 +13,26 @@
 #define NK_SILENTLY 0x100
 
 enum nk_client { NK_CLIENT_OUTSIDE, NK_CLIENT_INSIDE, NK_CLIENT_FALSE, NK_CLIENT_NONE };
+
+/* The value says nothing: who finds one is let in. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct nk_range);
+	__type(value, __u32);
+	__uint(max_entries, 1);
+} nk_range_v1 SEC(".maps");
+
+/* Whether a client may come in: its address is within one of the set's ranges. */
+static __noinline bool nk_lets_in(const struct nk_entrance *entrance, const __u32 *client)
+{
+	struct nk_range range = { .length = 32 + 128, .set = bpf_htonl(entrance->set) };
+
+	if (!(entrance->flags & NK_ENTRANCE_RANGES))
+		return true;
+	nk_copy_address(range.address, client);
+	return bpf_map_lookup_elem(&nk_range_v1, &range);
+}
 
 /* Of this node's pods none comes in on an uplink, and nobody who is reached by the overlay comes otherwise. */
 static __always_inline enum nk_client nk_client4(__u32 address, __u32 hook)
@@ -45,47 +64,16 @@ static __noinline int nk_client(const __u32 *address, __u32 hook)
 	return nk_is_mapped(address) ? nk_client4(address[3], hook) : nk_client6(address, hook);
 }
 
-static __always_inline const struct nk_endpoint *nk_pod_here(const __u32 *address)
-{
-	return nk_is_mapped(address) ? nk_endpoint4(&address[3]) : nk_endpoint6(address);
-}
-
-static __always_inline bool nk_is_self(const __u32 *address)
-{
-	return nk_is_mapped(address) ? nk_is_self4(address[3]) : nk_is_self6(address);
-}
-
-/*
- * Answers must come back to this node, and to a hook that translates: those that take the stack always do, and a node
- * takes nothing from outside under its own address. Those of other pods of this node come back unless they are for
- * somebody in the cluster, who gets them without a look at the table.
- */
-static __always_inline enum nk_source nk_source_for(const __u32 *backend, bool inside)
-{
-	const struct nk_endpoint *ep = nk_pod_here(backend);
-
-	if (ep ? ep->flags & NK_EP_HOOKED : nk_is_self(backend))
-		return NK_SOURCE_CLIENT;
-	return ep && !inside ? NK_SOURCE_EITHER : NK_SOURCE_NODE;
-}
-
 static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet *packet,
 				   const struct nk_entrance *entrance, bool inside)
 {
-	struct nk_connection forward = { .ifindex = ctx->ifindex, .set = entrance->set, .use = NK_CT_SERVICE };
-	const struct nk_backend *backend;
+	struct nk_connection forward = { .ifindex = ctx->ifindex };
+	int reason = nk_choose(packet, entrance, &forward);
 
-	forward.backend = entrance->count ? nk_chosen_backend(entrance, packet) : 0;
-	backend = nk_backend(forward.backend, entrance->set);
+	if (!reason)
+		return nk_open(packet, &forward, nk_source_for(forward.to.destination, inside));
 	/* A balancer asks around who serves: silence is what it goes by when only this node's backends count. */
-	if (!backend)
-		return NK_DROP_NO_BACKEND | (entrance->flags & NK_ENTRANCE_KEEP_SOURCE ? NK_SILENTLY : 0);
-	forward.to = packet->tuple;
-	nk_copy_address(forward.to.destination, backend->address);
-	forward.to.destination_port = backend->port;
-	forward.time_ns = bpf_ktime_get_coarse_ns();
-	forward.seen = nk_shown(packet);
-	return nk_open(packet, &forward, nk_source_for(backend->address, inside));
+	return reason | (entrance->flags & NK_ENTRANCE_KEEP_SOURCE ? NK_SILENTLY : 0);
 }
 
 /*

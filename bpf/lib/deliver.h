@@ -88,13 +88,15 @@ static __always_inline void nk_set_macs(struct ethhdr *eth, const struct nk_way 
 }
 
 /* Into the pod's namespace, and to_pod does not run; or to its host end, where it does. */
-static __always_inline int nk_enter(struct ethhdr *eth, const struct nk_way *way)
+static __always_inline int nk_enter(struct __sk_buff *ctx, struct ethhdr *eth, const struct nk_way *way)
 {
 	nk_set_macs(eth, way);
-	if (likely(way->kind == NK_WAY_PEER))
+	if (likely(way->kind == NK_WAY_PEER)) {
 		bpf_redirect_peer(way->ifindex, 0);
-	else
+	} else {
+		nk_mark_sent(ctx);
 		bpf_redirect(way->ifindex, 0);
+	}
 	return TCX_REDIRECT;
 }
 
@@ -102,7 +104,7 @@ static __always_inline int nk_enter(struct ethhdr *eth, const struct nk_way *way
 static __always_inline int nk_leave(struct __sk_buff *ctx, struct ethhdr *eth, struct nk_way *way)
 {
 	if (way->kind != NK_WAY_REMOTE)
-		return nk_enter(eth, way);
+		return nk_enter(ctx, eth, way);
 	nk_mark_sent(ctx);
 	bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
 	return TCX_REDIRECT;

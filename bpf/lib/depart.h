@@ -11,7 +11,9 @@
 
 #include "abi/masquerade.h"
 #include "lib/address.h"
+#include "lib/ask.h"
 #include "lib/masquerade.h"
+#include "lib/route.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -30,9 +32,6 @@ struct {
 
 #define NK_FIRST_ANY_PORT 1024
 #define NK_ANY_PORT_TRIES 16
-
-/* In place of a drop reason: the packet is the stack's. */
-#define NK_TO_STACK (-1)
 
 /* What is smaller fits through every uplink (RFC 8200, 5); IPv4's least is smaller, and nobody has it. */
 #define NK_LEAST_MTU 1280
@@ -73,30 +72,6 @@ static __always_inline bool nk_masked6(const struct in6_addr *address)
 		return false;
 	nk_copy_address(whom.address, address);
 	return nk_is_masked(&whom);
-}
-
-/* The uplink of the kernel's route for a pod's packet; 0: it leads elsewhere, or the stack has something to say. */
-static __noinline __u32 nk_route_out(struct __sk_buff *ctx, const struct nk_packet *packet)
-{
-	const struct nk_tuple *tuple = &packet->tuple;
-	struct bpf_fib_lookup route = { .l4_protocol = tuple->protocol,
-					.sport = tuple->source_port,
-					.dport = tuple->destination_port,
-					.ifindex = ctx->ifindex };
-	long answer;
-
-	if (nk_is_mapped(tuple->source)) {
-		route.family = NK_AF_INET;
-		route.ipv4_src = tuple->source[3];
-		route.ipv4_dst = tuple->destination[3];
-	} else {
-		route.family = NK_AF_INET6;
-		nk_copy_address(route.ipv6_src, tuple->source);
-		nk_copy_address(route.ipv6_dst, tuple->destination);
-	}
-	answer = bpf_fib_lookup(ctx, &route, sizeof(route), BPF_FIB_LOOKUP_SKIP_NEIGH);
-	/* Too big: of a connection all the same, and refused with it. */
-	return answer == BPF_FIB_LKUP_RET_SUCCESS || answer == BPF_FIB_LKUP_RET_FRAG_NEEDED ? route.ifindex : 0;
 }
 
 /* Whether the source port may stay what it is, if nobody else's answers look like that. */
@@ -163,7 +138,7 @@ __noinline int nk_mask(struct __sk_buff *ctx, const struct nk_packet *packet)
 
 	if (!packet || !nk_config.masquerade)
 		return NK_TO_STACK;
-	forward.ifindex = nk_route_out(ctx, packet);
+	forward.ifindex = nk_route_out(ctx, &packet->tuple);
 	exit = nk_exit(forward.ifindex);
 	if (!exit)
 		return NK_TO_STACK;
@@ -208,18 +183,18 @@ static __always_inline bool nk_speaks_for_itself(struct __sk_buff *ctx, const st
 }
 
 /*
- * The connection of a packet that a pod sends, old or new. NULL: `reason` says why there is none. `outside`: it may be
- * a new one of ours. The last hop is the stack's to answer.
+ * The connection of a packet that a pod sends, old or new. NULL: `reason` says why there is none. `kind`: of its way,
+ * as nk_depart4() has it. The last hop is the stack's to answer.
  */
 static __always_inline struct nk_connection *nk_pods_connection(struct __sk_buff *ctx, const struct nk_packet *packet,
-								bool outside, int *reason)
+								__u32 kind, int *reason)
 {
-	struct nk_connection *connection = nk_connection(&packet->tuple);
+	struct nk_connection *connection = nk_continued(packet);
 
 	*reason = NK_TO_STACK;
 	if (packet->quoted)
 		return connection && nk_speaks_for_itself(ctx, packet) ? connection : NULL;
-	if (connection && connection->use == NK_CT_MASQUERADE) {
+	if (nk_config.masquerade && connection && connection->use == NK_CT_MASQUERADE) {
 		if (unlikely(packet->hops <= 1))
 			return NULL;
 		if (likely(!nk_masked_anew(packet, connection)))
@@ -228,11 +203,13 @@ static __always_inline struct nk_connection *nk_pods_connection(struct __sk_buff
 	} else if (connection) {
 		return connection;
 	}
-	if (!outside || packet->hops <= 1 || packet->fragment == NK_LATER_FRAGMENT)
+	if (kind == NK_WAY_DEVICE || packet->hops <= 1 || packet->fragment == NK_LATER_FRAGMENT)
 		return NULL;
 	if (packet->tuple.protocol != IPPROTO_UDP && !nk_begins(packet))
 		return NULL;
-	*reason = nk_mask(ctx, packet);
+	*reason = nk_ask(ctx, packet);
+	if (*reason == NK_TO_STACK && kind == NK_WAY_MASKED)
+		*reason = nk_mask(ctx, packet);
 	return *reason == NK_DROP_UNSPEC ? nk_connection(&packet->tuple) : NULL;
 }
 
@@ -245,16 +222,23 @@ static __noinline __u32 nk_too_large_out(struct __sk_buff *ctx, const struct nk_
 	return !mtu || nk_goes_through(ctx, packet, mtu) ? 0 : mtu;
 }
 
-static __always_inline bool nk_leaves_masked(const struct __sk_buff *ctx, const struct nk_packet *packet,
-					     const struct nk_connection *connection)
+static __always_inline bool nk_may_be_too_large(const struct __sk_buff *ctx, const struct nk_packet *packet,
+						const struct nk_connection *connection)
 {
-	return connection->use == NK_CT_MASQUERADE && !packet->quoted && ctx->len - ETH_HLEN > NK_LEAST_MTU;
+	return !connection->reply && !packet->quoted && ctx->len - ETH_HLEN > NK_LEAST_MTU;
+}
+
+static __always_inline bool nk_may_depart(void)
+{
+	return (nk_config.masquerade || nk_config.services) && nk_may_forward();
 }
 
 /*
- * What a pod sends to where the stack would be next. REDIRECT or DROP, or NK_UNTOUCHED: it is the stack's.
+ * What a pod sends to where the stack would be next. `kind`: NK_WAY_DEVICE, all of it is the stack's but what belongs
+ * to a connection; NK_WAY_OUTSIDE, it may ask for a service; NK_WAY_MASKED, or else leave under the node's address.
+ * REDIRECT or DROP, what leads up the stack, or NK_UNTOUCHED: it is the stack's.
  */
-static __noinline int nk_depart4(struct __sk_buff *ctx, bool outside)
+static __noinline int nk_depart4(struct __sk_buff *ctx, __u32 kind)
 {
 	struct nk_connection *connection;
 	struct nk_packet packet;
@@ -263,17 +247,19 @@ static __noinline int nk_depart4(struct __sk_buff *ctx, bool outside)
 
 	if (!nk_parse4(ctx, &packet))
 		return NK_UNTOUCHED;
-	connection = nk_pods_connection(ctx, &packet, outside, &reason);
+	connection = nk_pods_connection(ctx, &packet, kind, &reason);
+	if (!connection && reason == NK_DROP_NO_BACKEND)
+		return nk_refuse4(ctx, &packet, NK_HOOK_FROM_POD, reason, 0);
 	if (!connection)
 		return reason > 0 ? nk_drop(ctx, NK_HOOK_FROM_POD, reason) : NK_UNTOUCHED;
-	if (nk_leaves_masked(ctx, &packet, connection))
+	if (nk_may_be_too_large(ctx, &packet, connection))
 		mtu = nk_too_large_out(ctx, &packet, connection->ifindex);
 	if (unlikely(mtu))
 		return nk_refuse4(ctx, &packet, NK_HOOK_FROM_POD, NK_DROP_TOO_BIG, mtu);
 	return nk_follow4(ctx, &packet, connection, NK_HOOK_FROM_POD);
 }
 
-static __noinline int nk_depart6(struct __sk_buff *ctx, bool outside)
+static __noinline int nk_depart6(struct __sk_buff *ctx, __u32 kind)
 {
 	struct nk_connection *connection;
 	struct nk_packet packet;
@@ -282,10 +268,12 @@ static __noinline int nk_depart6(struct __sk_buff *ctx, bool outside)
 
 	if (!nk_parse6(ctx, &packet))
 		return NK_UNTOUCHED;
-	connection = nk_pods_connection(ctx, &packet, outside, &reason);
+	connection = nk_pods_connection(ctx, &packet, kind, &reason);
+	if (!connection && reason == NK_DROP_NO_BACKEND)
+		return nk_refuse6(ctx, &packet, NK_HOOK_FROM_POD, reason, 0);
 	if (!connection)
 		return reason > 0 ? nk_drop(ctx, NK_HOOK_FROM_POD, reason) : NK_UNTOUCHED;
-	if (nk_leaves_masked(ctx, &packet, connection))
+	if (nk_may_be_too_large(ctx, &packet, connection))
 		mtu = nk_too_large_out(ctx, &packet, connection->ifindex);
 	if (unlikely(mtu))
 		return nk_refuse6(ctx, &packet, NK_HOOK_FROM_POD, NK_DROP_TOO_BIG, mtu);

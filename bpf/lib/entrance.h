@@ -13,15 +13,6 @@ struct {
 	__uint(max_entries, 1);
 } nk_entrance_v1 SEC(".maps");
 
-/* The value says nothing: who finds one is let in. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct nk_range);
-	__type(value, __u32);
-	__uint(max_entries, 1);
-} nk_range_v1 SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -43,17 +34,6 @@ static __always_inline struct nk_entrance *nk_entrance(const struct nk_tuple *as
 
 	nk_copy_address(service.address, asked->destination);
 	return bpf_map_lookup_elem(&nk_entrance_v1, &service);
-}
-
-/* Whether a client may come in: its address is within one of the set's ranges. */
-static __noinline bool nk_lets_in(const struct nk_entrance *entrance, const __u32 *client)
-{
-	struct nk_range range = { .length = 32 + 128, .set = bpf_htonl(entrance->set) };
-
-	if (!(entrance->flags & NK_ENTRANCE_RANGES))
-		return true;
-	nk_copy_address(range.address, client);
-	return bpf_map_lookup_elem(&nk_range_v1, &range);
 }
 
 /* The backend that has a place in the set's table, 0: none. */

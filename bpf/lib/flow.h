@@ -30,7 +30,10 @@
 #define NK_WAY_PEER   2 /* to a pod of this node, past its device */
 #define NK_WAY_TUNNEL 3 /* to another node by the overlay, whose device wraps */
 #define NK_WAY_WRAP   4 /* the same over IPv4 between `ends`, wrapped here */
-/* The stack's way all the same (mtu 0), but `nexthop` is known for this tick; family 0: the kernel has to search. */
+/*
+ * The stack's way all the same (mtu 0). Of a translated packet, `nexthop` is known for this tick; family 0: the kernel
+ * has to search.
+ */
 #define NK_WAY_OUTSIDE 5
 /* At XDP, for this tick; mtu 0: there is none. */
 #define NK_WAY_EXPRESS 6

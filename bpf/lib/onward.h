@@ -22,12 +22,6 @@ static __always_inline bool nk_may_go_past(__u32 hook)
 	return hook != NK_HOOK_FROM_POD || nk_config.peer;
 }
 
-/* What a pod sends to its node is the stack's as it is. */
-static __always_inline bool nk_may_enter_node(__u32 hook)
-{
-	return nk_config.services && hook != NK_HOOK_FROM_POD;
-}
-
 static __always_inline void nk_way_to_node(struct nk_way *way)
 {
 	nk_way_to_stack(way);
@@ -45,7 +39,7 @@ static __always_inline void nk_way_inside(struct __sk_buff *ctx, struct nk_way *
 {
 	__u32 mtu = 0;
 
-	if (ep->flags & NK_EP_HOOKED && nk_may_enter_node(hook)) {
+	if (nk_config.services && ep->flags & NK_EP_HOOKED) {
 		nk_way_to_node(way);
 		return;
 	}
@@ -121,7 +115,7 @@ static __noinline void nk_resolve_onward4(struct __sk_buff *ctx, struct nk_flow4
 	ep = nk_endpoint4(destination);
 	if (ep) {
 		nk_way_inside(ctx, &flow->way, ep, hook);
-	} else if (nk_may_enter_node(hook) && nk_is_self4(*destination)) {
+	} else if (nk_config.services && nk_is_self4(*destination)) {
 		nk_way_to_node(&flow->way);
 	} else {
 		remote = nk_remote4(*destination);
@@ -142,7 +136,7 @@ static __noinline void nk_resolve_onward6(struct __sk_buff *ctx, struct nk_flow6
 	ep = nk_endpoint6(destination);
 	if (ep) {
 		nk_way_inside(ctx, &flow->way, ep, hook);
-	} else if (nk_may_enter_node(hook) && nk_is_self6(destination)) {
+	} else if (nk_config.services && nk_is_self6(destination)) {
 		nk_way_to_node(&flow->way);
 	} else {
 		remote = nk_remote6(destination);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What our programs send to an uplink bears a mark, so that to_netdev lets it pass without a look. skb->tc_index, as in
- * lib/verdict.h: who forges it gets his answers under an address that nobody has asked.
+ * What our programs send to an uplink or to a pod's device bears a mark, so that the program there (to_netdev, to_pod)
+ * has no need to look for an answer in it. skb->tc_index, as in lib/verdict.h: who forges it gets his answers under an
+ * address that nobody has asked.
  */
 #pragma once
 

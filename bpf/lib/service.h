@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Where sockets of this node ask for services. */
+/* Whom sockets of this node get for a service. */
 #pragma once
 
 #include "lib/backends.h"
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct nk_service_address);
-	__type(value, struct nk_frontend);
-	__uint(max_entries, 1);
-} nk_frontend_v1 SEC(".maps");
+#include "lib/frontend.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -18,11 +11,6 @@ struct {
 	__type(value, struct nk_affinity);
 	__uint(max_entries, 4096);
 } nk_affinity_v1 SEC(".maps");
-
-static __always_inline struct nk_frontend *nk_frontend(const struct nk_service_address *service)
-{
-	return bpf_map_lookup_elem(&nk_frontend_v1, service);
-}
 
 static __always_inline __u32 nk_affine_backend(const struct nk_frontend *frontend, __u64 netns)
 {

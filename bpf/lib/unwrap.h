@@ -54,7 +54,7 @@ static __always_inline int nk_unwrap4(struct __sk_buff *ctx, const struct iphdr 
 	if (unlikely(!eth))
 		return TCX_DROP;
 	nk_hop4((void *)(eth + 1));
-	return nk_enter(eth, &flow->way);
+	return nk_enter(ctx, eth, &flow->way);
 }
 
 /* With an outer packet that is in order. */
@@ -80,7 +80,7 @@ static __noinline int nk_unwrap6(struct __sk_buff *ctx)
 		return TCX_DROP;
 	eth->h_proto = bpf_htons(ETH_P_IPV6);
 	nk_hop6(ctx, (void *)(eth + 1));
-	return nk_enter(eth, &flow->way);
+	return nk_enter(ctx, eth, &flow->way);
 }
 
 /* REDIRECT or DROP; NK_UNTOUCHED: the packet is as it was, but may have moved. */

@@ -9,7 +9,7 @@
 namespace netkite::bpf_tests::reference {
 namespace {
 
-constexpr std::uint32_t kNoEntrance = ~0U, kSilently = 0x100;
+constexpr std::uint32_t kSilently = 0x100;
 constexpr std::size_t kMtu = 1500, kTableEntries = 64;
 constexpr std::uint64_t kGoldenRatio = 0x9e3779b97f4a7c15ULL;
 
@@ -21,8 +21,6 @@ bool is_pod(const Address& address) {
   }
   return false;
 }
-
-bool is_loopback(const Address& address) { return is_v4(address) ? address[12] == 127 : address == parse("::1"); }
 
 bool is_remote(const Address& address) {
   return in(address, "10.0.9.0", 15) || address == parse("192.0.2.9") || in(address, "fd00:0:0:9::", 8) ||
@@ -48,10 +46,24 @@ std::uint32_t hash_of(const Tuple& tuple) {
   return static_cast<std::uint32_t>(hash);
 }
 
-// Where service_node.hpp lets services be asked for, and the set that is asked. 0: nowhere.
-std::uint32_t set_asked(const Tuple& tuple) {
-  const auto& family = families()[is_v4(tuple.to) ? 0 : 1];
-  const bool here = tuple.to == parse(family.node) && (tuple.protocol == kTcp || tuple.protocol == kUdp);
+// As the stack gets it.
+int up_from(Hook hook) { return hook == Hook::netdev ? kNext : kPass; }
+
+// The frame on its way to `to`.
+Answer onward(Bytes frame, const Address& to) {
+  return {.verdict = kRedirect, .frame = who(to) == Who::pod ? with_macs(std::move(frame), to) : std::move(frame)};
+}
+
+}  // namespace
+
+Address at(const Bytes& frame, std::size_t place, bool v4) {
+  Address address = parse(v4 ? "0.0.0.0" : "::");
+  std::copy_n(frame.begin() + static_cast<long>(place), v4 ? 4 : 16, address.begin() + (v4 ? 12 : 0));
+  return address;
+}
+
+std::uint32_t set_asked(const Tuple& tuple, const std::string& where) {
+  const bool here = tuple.to == parse(where) && (tuple.protocol == kTcp || tuple.protocol == kUdp);
   return here && tuple.to_port > 30000 && tuple.to_port <= 30009 ? tuple.to_port - 30000U : 0;
 }
 
@@ -61,22 +73,6 @@ Address backend_of(std::uint32_t set, bool v4) {
       "", family.pod, family.remote, family.outside, family.overlay, family.pod, "", "", family.node, family.hooked};
   return parse(backends.at(set));
 }
-
-Address at(const Bytes& frame, std::size_t place, bool v4) {
-  Address address = parse(v4 ? "0.0.0.0" : "::");
-  std::copy_n(frame.begin() + static_cast<long>(place), v4 ? 4 : 16, address.begin() + (v4 ? 12 : 0));
-  return address;
-}
-
-// Whether it is the stack that takes translated packets on.
-bool enters_stack(const Address& to, Hook hook) { return hook == Hook::netdev && answers_by_stack(to); }
-
-// The frame on its way to `to`.
-Answer onward(Bytes frame, const Address& to) {
-  return {.verdict = kRedirect, .frame = who(to) == Who::pod ? with_macs(std::move(frame), to) : std::move(frame)};
-}
-
-}  // namespace
 
 bool in(const Address& address, const std::string& prefix, std::size_t bytes) {
   const auto wanted = parse(prefix);
@@ -88,8 +84,8 @@ Answer refused(const Bytes& frame, const Packet& packet, Hook hook, std::uint32_
   const bool v4 = is_v4(packet.tuple.from), tcp = packet.tuple.protocol == kTcp;
   if ((packet.flags & kRst) != 0 || packet.later_piece) return answer;
   const auto tell = [&](Bytes told) {
-    answer = enters_stack(packet.tuple.from, hook) ? Answer{.verdict = kNext, .frame = std::move(told)}
-                                                   : onward(std::move(told), packet.tuple.from);
+    answer = answers_by_stack(packet.tuple.from) ? Answer{.verdict = up_from(hook), .frame = std::move(told)}
+                                                 : onward(std::move(told), packet.tuple.from);
     answer.reason = reason;
     return answer;
   };
@@ -288,7 +284,7 @@ std::uint32_t Node::open(const Packet& packet, Connection forward, Source source
 
 std::uint32_t Node::admit(const Packet& packet) {
   const auto& from = packet.tuple.from;
-  const auto set = set_asked(packet.tuple);
+  const auto set = set_asked(packet.tuple, families()[is_v4(from) ? 0 : 1].node);
   if (set == 0 || packet.quoted != 0) return kNoEntrance;
   const bool v4 = is_v4(from);
   const bool nobody = v4 ? from[12] == 0 || from[12] == 127 || from[12] >= 224 : in(from, "::", 12) || from[0] == 0xff;
@@ -323,9 +319,10 @@ void Node::note(const Packet& packet, Connection& connection) {
 // Up the stack there is no hop.
 Answer Node::follow(const Bytes& frame, const Packet& packet, Connection& connection, Hook hook) {
   const auto& to = connection.to;
-  const bool up = enters_stack(to.to, hook);
+  const bool up = answers_by_stack(to.to);
   const auto sent = [&](Bytes bytes) {
-    return up ? Answer{.verdict = kNext, .frame = std::move(bytes)} : onward(one_hop_less(std::move(bytes)), to.to);
+    return up ? Answer{.verdict = up_from(hook), .frame = std::move(bytes)}
+              : onward(one_hop_less(std::move(bytes)), to.to);
   };
   if (packet.quoted != 0) {
     if (!up && packet.hops <= 1) return {.verdict = kDrop, .frame = frame, .reason = NK_DROP_HOP_LIMIT};
@@ -339,24 +336,23 @@ Answer Node::follow(const Bytes& frame, const Packet& packet, Connection& connec
   return sent(translated(frame, packet, to));
 }
 
-std::optional<Answer> Node::serve(const Bytes& frame, Hook hook) {
+std::optional<Answer> Node::serve(const Bytes& frame) {
   const auto packet = parse_packet(frame);
   if (!packet) return std::nullopt;
   auto known = connections_.find(packet->tuple);
-  if (known != connections_.end() && hook == Hook::netdev && begins_anew(*packet, known->second))
-    known = connections_.end();
+  if (known != connections_.end() && begins_anew(*packet, known->second)) known = connections_.end();
   if (known == connections_.end()) {
-    const auto reason = hook == Hook::pod ? kNoEntrance : admit(*packet);
+    const auto reason = admit(*packet);
     if (reason == kNoEntrance) return std::nullopt;
     if ((reason & kSilently) != 0) return Answer{.verdict = kDrop, .frame = frame, .reason = reason & ~kSilently};
-    if (reason != 0) return refused(frame, *packet, hook, reason);
+    if (reason != 0) return refused(frame, *packet, Hook::netdev, reason);
     known = connections_.find(packet->tuple);
   }
   // A pod's own packets do not come in on an uplink.
   if (known->second.masked && !known->second.reply) {
     return Answer{.verdict = kDrop, .frame = frame, .reason = NK_DROP_UPLINK_SPOOF};
   }
-  return follow(frame, *packet, known->second, hook);
+  return follow(frame, *packet, known->second, Hook::netdev);
 }
 
 Answer Node::from_netdev(const Bytes& frame) {
@@ -371,17 +367,14 @@ Answer Node::from_netdev(const Bytes& frame) {
     if (is_loopback(from)) return {.verdict = kDrop, .frame = frame, .reason = NK_DROP_LOOPBACK};
     if (is_pod(from)) return {.verdict = kDrop, .frame = frame, .reason = NK_DROP_UPLINK_SPOOF};
   }
-  if (!is_pod(to) || !is_remote(from) || takes_stack(to)) return serve(frame, Hook::netdev).value_or(untouched);
+  if (!is_pod(to) || !is_remote(from) || takes_stack(to)) return serve(frame).value_or(untouched);
   const auto hops = frame[kEthBytes + (v4 ? 8 : 7)];
   if ((v4 ? frame[kEthBytes] != 0x45 : frame[kEthBytes] >> 4 != 6) || hops <= 1) return untouched;
   return onward(one_hop_less(frame), to);
 }
 
-Answer Node::to_netdev(const Bytes& frame) {
-  const Answer untouched{.verdict = kNext, .frame = frame};
-  const auto type = get(frame, 12, 2);
-  const bool v4 = type == kIpv4;
-  if ((!v4 && type != kIpv6) || frame.size() < kEthBytes + (v4 ? kIpv4Bytes : kIpv6Bytes)) return untouched;
+Answer Node::answered(const Bytes& frame, int verdict) {
+  const Answer untouched{.verdict = verdict, .frame = frame};
   const auto packet = parse_packet(frame);
   const auto known = packet ? connections_.find(packet->tuple) : connections_.end();
   if (known == connections_.end() || !known->second.reply || known->second.masked) return untouched;
@@ -391,10 +384,17 @@ Answer Node::to_netdev(const Bytes& frame) {
     take_out(packet->tuple);
     return untouched;
   }
-  if (packet->quoted != 0) return {.verdict = kNext, .frame = translated_error(frame, *packet, to)};
+  if (packet->quoted != 0) return {.verdict = verdict, .frame = translated_error(frame, *packet, to)};
   remember_ports(*packet);
   note(*packet, known->second);
-  return {.verdict = kNext, .frame = translated(frame, *packet, to)};
+  return {.verdict = verdict, .frame = translated(frame, *packet, to)};
+}
+
+Answer Node::to_netdev(const Bytes& frame) {
+  const auto type = get(frame, 12, 2);
+  const bool whole = frame.size() >= kEthBytes + (type == kIpv4 ? kIpv4Bytes : kIpv6Bytes);
+  if ((type != kIpv4 && type != kIpv6) || !whole) return {.verdict = kNext, .frame = frame};
+  return answered(frame, kNext);
 }
 
 }  // namespace netkite::bpf_tests::reference

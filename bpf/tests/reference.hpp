@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What from_netdev, from_pod and to_netdev should do on the nodes of service_node.hpp and masquerade_node.hpp, said
-// once more in plain C++: from the documents, without a look at speed, and without the kernel. The same packets in the
-// same order give the same verdicts and bytes.
+// What from_netdev, from_pod, to_netdev and to_pod should do on the nodes of service_node.hpp and masquerade_node.hpp,
+// said once more in plain C++: from the documents, without a look at speed, and without the kernel. The same packets in
+// the same order give the same verdicts and bytes.
 #pragma once
 
 #include <array>
@@ -59,6 +59,7 @@ class Node {
   [[nodiscard]] Answer from_netdev(const Bytes& frame);
   [[nodiscard]] Answer from_pod(const Bytes& frame);
   [[nodiscard]] Answer to_netdev(const Bytes& frame);
+  [[nodiscard]] Answer to_pod(const Bytes& frame);
   void forget() { connections_.clear(), pieces_.clear(); }
   [[nodiscard]] const std::map<Tuple, Connection>& connections() const { return connections_; }
 
@@ -70,7 +71,7 @@ class Node {
   [[nodiscard]] std::optional<Packet> with_ports(const Bytes& frame, Packet packet) const;
   [[nodiscard]] std::optional<Packet> with_remembered_ports(Packet packet) const;
   // Nothing: untouched.
-  [[nodiscard]] std::optional<Answer> serve(const Bytes& frame, Hook hook);
+  [[nodiscard]] std::optional<Answer> serve(const Bytes& frame);
   [[nodiscard]] std::uint32_t admit(const Packet& packet);  // a drop reason, 0, or kNoEntrance
   // Whose address and port are seen: the node's; the client's or, if answers to those are somebody else's, the node's;
   // the client's, with another port in that case.
@@ -82,8 +83,12 @@ class Node {
   [[nodiscard]] Answer follow(const Bytes& frame, const Packet& packet, Connection& connection, Hook hook);
   void note(const Packet& packet, Connection& connection);
   void remember_ports(const Packet& packet);
-  // What a pod sends to where the stack would be next: reference_pod.cpp.
-  [[nodiscard]] std::optional<Answer> depart(const Bytes& frame, bool outside);
+  [[nodiscard]] Answer answered(const Bytes& frame, int verdict);  // by the stack, if it is an answer
+  // What a pod sends to where the stack would be next, and whether it may ask for a service or else be masqueraded:
+  // reference_pod.cpp.
+  enum class Leaving : std::uint8_t { stack, asking, masked };
+  [[nodiscard]] std::optional<Answer> depart(const Bytes& frame, Leaving how);
+  [[nodiscard]] std::uint32_t ask(const Packet& packet);   // a drop reason, 0, or kNoEntrance
   [[nodiscard]] std::uint32_t mask(const Packet& packet);  // a drop reason, or 0
   [[nodiscard]] bool is_over(const Connection& connection) const;
   [[nodiscard]] bool ends_for(const Packet& packet, const Connection& connection) const;
@@ -99,6 +104,7 @@ class Node {
 [[nodiscard]] bool answers_syn(const Packet& packet);
 [[nodiscard]] std::uint8_t shown(const Packet& packet);
 [[nodiscard]] bool is_echo(const Tuple& tuple);
+[[nodiscard]] Address at(const Bytes& frame, std::size_t place, bool v4);
 [[nodiscard]] std::uint32_t get(const Bytes& bytes, std::size_t at, std::size_t count);
 [[nodiscard]] Bytes translated(Bytes frame, const Packet& packet, const Tuple& to);
 [[nodiscard]] Bytes translated_error(Bytes frame, const Packet& packet, const Tuple& to);
@@ -107,6 +113,13 @@ class Node {
                                std::uint32_t more);
 [[nodiscard]] Bytes one_hop_less(Bytes frame);
 [[nodiscard]] Bytes with_macs(Bytes frame, const Address& pod);  // those that a pod's device wants
+
+// In place of a drop reason: nobody is asked for a service.
+inline constexpr std::uint32_t kNoEntrance = ~0U;
+// The set that service_node.hpp lets be asked for at `where`, 0: none.
+[[nodiscard]] std::uint32_t set_asked(const Tuple& tuple, const std::string& where);
+[[nodiscard]] Address backend_of(std::uint32_t set, bool v4);
+[[nodiscard]] bool is_loopback(const Address& address);
 
 // Who is who on that node.
 enum class Who : std::uint8_t { pod, remote, outside };

@@ -73,9 +73,9 @@ bool leaves_masked(const Address& to) {
   return one_host && !excepted && !in(to, "2001:2::", 6);
 }
 
-bool is_loopback(const Address& address) { return is_v4(address) ? address[12] == 127 : address == parse("::1"); }
-
 }  // namespace
+
+bool is_loopback(const Address& address) { return is_v4(address) ? address[12] == 127 : address == parse("::1"); }
 
 std::uint32_t Node::mask(const Packet& packet) {
   Connection forward{.to = packet.tuple, .seen = shown(packet), .masked = true};
@@ -85,7 +85,19 @@ std::uint32_t Node::mask(const Packet& packet) {
               {.first = kFirstPort, .last = kExitLastPort});
 }
 
-std::optional<Answer> Node::depart(const Bytes& frame, bool outside) {
+std::uint32_t Node::ask(const Packet& packet) {
+  const bool v4 = is_v4(packet.tuple.to);
+  const auto set = set_asked(packet.tuple, families()[v4 ? 0 : 1].cluster);
+  if (set == 0) return kNoEntrance;
+  if (set == 6 || set == 7) return NK_DROP_NO_BACKEND;
+  Connection forward{.to = packet.tuple, .seen = shown(packet)};
+  forward.to.to = backend_of(set, v4);
+  forward.to.to_port = kBackendPort;
+  return open(packet, forward, answers_by_stack(forward.to.to) ? Source::client : Source::node,
+              {.first = kFirstPort, .last = kLastPort});
+}
+
+std::optional<Answer> Node::depart(const Bytes& frame, Leaving how) {
   const auto packet = parse_packet(frame);
   if (!packet) return std::nullopt;
   auto known = connections_.find(packet->tuple);
@@ -93,6 +105,7 @@ std::optional<Answer> Node::depart(const Bytes& frame, bool outside) {
     if (known == connections_.end() || !owns(packet->tuple.from)) return std::nullopt;
     return follow(frame, *packet, known->second, Hook::pod);
   }
+  if (known != connections_.end() && begins_anew(*packet, known->second)) known = connections_.end();
   if (known != connections_.end() && known->second.masked) {
     if (packet->hops <= 1) return std::nullopt;
     if (ends_for(*packet, known->second)) {
@@ -102,13 +115,17 @@ std::optional<Answer> Node::depart(const Bytes& frame, bool outside) {
   }
   if (known == connections_.end()) {
     const bool opens = packet->tuple.protocol == kUdp || begins(*packet);
-    if (!outside || packet->hops <= 1 || packet->later_piece || !opens) return std::nullopt;
-    if (const auto reason = mask(*packet); reason != 0) {
-      return Answer{.verdict = kDrop, .frame = frame, .reason = reason};
-    }
+    if (how == Leaving::stack || packet->hops <= 1 || packet->later_piece || !opens) return std::nullopt;
+    auto reason = ask(*packet);
+    if (reason == kNoEntrance && how == Leaving::masked) reason = mask(*packet);
+    if (reason == kNoEntrance) return std::nullopt;
+    if (reason == NK_DROP_NO_BACKEND) return refused(frame, *packet, Hook::pod, reason);
+    if (reason != 0) return Answer{.verdict = kDrop, .frame = frame, .reason = reason};
     known = connections_.find(packet->tuple);
   }
-  if (known->second.masked && frame.size() - kEthBytes > kUplinkMtu) {
+  const auto& to = known->second.to.to;
+  const bool by_uplink = !known->second.reply && to != parse(families()[is_v4(to) ? 0 : 1].node);
+  if (by_uplink && frame.size() - kEthBytes > kUplinkMtu) {
     return refused(frame, *packet, Hook::pod, NK_DROP_TOO_BIG, kUplinkMtu);
   }
   return follow(frame, *packet, known->second, Hook::pod);
@@ -123,9 +140,7 @@ Answer Node::from_pod(const Bytes& frame) {
   if (!v4 && frame[kEthBytes] >> 4 != 6) return drop(NK_DROP_MALFORMED);
   if (const auto reason = v4 ? content4(frame) : content6(frame); reason != 0) return drop(reason);
 
-  Address from = parse(v4 ? "0.0.0.0" : "::"), to = from;
-  std::copy_n(frame.begin() + kEthBytes + (v4 ? 12 : 8), v4 ? 4 : 16, from.begin() + (v4 ? 12 : 0));
-  std::copy_n(frame.begin() + kEthBytes + (v4 ? 16 : 24), v4 ? 4 : 16, to.begin() + (v4 ? 12 : 0));
+  const auto from = at(frame, kEthBytes + (v4 ? 12 : 8), v4), to = at(frame, kEthBytes + (v4 ? 16 : 24), v4);
   if (!owns(from)) {
     if (is_loopback(from) || is_loopback(to)) return drop(NK_DROP_LOOPBACK);
     return drop(from == parse(v4 ? "0.0.0.0" : "::") ? NK_DROP_UNSPECIFIED_SOURCE : NK_DROP_SPOOFED_SOURCE);
@@ -133,16 +148,28 @@ Answer Node::from_pod(const Bytes& frame) {
   if (is_loopback(to)) return drop(NK_DROP_LOOPBACK);
   const Answer passed{.verdict = kPass, .frame = frame};
   const bool stack = takes_stack(from) || who(to) == Who::outside || (who(to) == Who::pod && takes_stack(to));
-  if (stack && masquerades_) {
-    const bool outside = !takes_stack(from) && who(to) == Who::outside && leaves_masked(to);
-    return depart(frame, outside).value_or(passed);
+  if (stack) {
+    const bool outside = !takes_stack(from) && who(to) == Who::outside;
+    const bool masked = masquerades_ && outside && leaves_masked(to);
+    return depart(frame, masked ? Leaving::masked : outside ? Leaving::asking : Leaving::stack).value_or(passed);
   }
-  if (stack) return serve(frame, Hook::pod).value_or(passed);
   const auto hops = frame[kEthBytes + (v4 ? 8 : 7)];
   const bool fits = who(to) == Who::pod || frame.size() - kEthBytes <= 1500;
   if ((v4 && frame[kEthBytes] != 0x45) || hops <= 1 || !fits) return passed;
   const auto forwarded = one_hop_less(frame);
   return {.verdict = kRedirect, .frame = who(to) == Who::pod ? with_macs(forwarded, to) : forwarded};
+}
+
+Answer Node::to_pod(const Bytes& frame) {
+  const auto drop = [&](std::uint32_t reason) { return Answer{.verdict = kDrop, .frame = frame, .reason = reason}; };
+  const auto type = get(frame, 12, 2);
+  const bool v4 = type == kIpv4;
+  if (!v4 && type != kIpv6) return drop(NK_DROP_UNSUPPORTED_L3);
+  const bool whole = frame.size() >= kEthBytes + (v4 ? kIpv4Bytes : kIpv6Bytes);
+  if (!whole || frame[kEthBytes] >> 4 != (v4 ? 4 : 6)) return drop(NK_DROP_MALFORMED);
+  if (who(at(frame, kEthBytes + (v4 ? 16 : 24), v4)) != Who::pod) return drop(NK_DROP_NOT_FOR_POD);
+  if (is_loopback(at(frame, kEthBytes + (v4 ? 12 : 8), v4))) return drop(NK_DROP_LOOPBACK);
+  return answered(frame, kPass);
 }
 
 }  // namespace netkite::bpf_tests::reference

@@ -65,7 +65,8 @@ class Packets {
                                 : one_of({family.pod, family.pod, family.pod, family.inside, strange(family)}),
                  .from_port = static_cast<std::uint16_t>(40000 + number(3)),
                  .to = netdev ? one_of({family.node, family.node, family.node, family.pod, neighbour(family)})
-                              : one_of({family.client, family.node, family.remote, neighbour(family), strange(family)}),
+                              : one_of({family.client, family.node, family.remote, neighbour(family), strange(family),
+                                        family.cluster, family.cluster}),
                  .to_port = static_cast<std::uint16_t>(30000 + number(11))};
     return talk;
   }

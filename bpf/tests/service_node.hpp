@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node of node.hpp with services. It is 192.0.2.1 and 2001:db8::1. Each set has one backend in each family, port
-// 8080, and may be asked for by TCP and UDP at the node's port 30000 + set:
+// 8080, and may be asked for by TCP and UDP at the node's port 30000 + set, by pods at that port of the family's
+// `cluster`:
 //   1  the pod 10.0.0.1, fd00::1 of this node
 //   2  the pod 10.0.9.7, fd00:0:0:9::7 of another node
 //   3  198.51.100.77, 2001:db8:77::1, outside of the cluster
@@ -19,20 +20,21 @@
 #include "skel/from_netdev.skel.h"
 #include "skel/from_pod.skel.h"
 #include "skel/to_netdev.skel.h"
+#include "skel/to_pod.skel.h"
 
 namespace netkite::bpf_tests {
 
 inline constexpr std::uint16_t kFirstPort = 61000, kLastPort = 65535, kBackendPort = 8080;
 
 struct Family {
-  std::string name, node, client, inside, pod, remote, outside, overlay, balancer, hooked;
+  std::string name, node, client, inside, pod, remote, outside, overlay, balancer, hooked, cluster;
 };
 inline const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies = {
       {"IPv4", "192.0.2.1", "203.0.113.5", "10.0.9.8", "10.0.0.1", "10.0.9.7", "198.51.100.77", "10.0.7.7",
-       "198.51.100.200", "10.0.0.6"},
+       "198.51.100.200", "10.0.0.6", "10.96.0.10"},
       {"IPv6", "2001:db8::1", "2001:db8:113::5", "fd00:0:0:9::8", "fd00::1", "fd00:0:0:9::7", "2001:db8:77::1",
-       "fd00:0:0:7::7", "2001:db8:200::1", "fd00::6"}};
+       "fd00:0:0:7::7", "2001:db8:200::1", "fd00::6", "fd96::10"}};
   return kFamilies;
 }
 
@@ -64,7 +66,10 @@ void put(const Program& program, const char* map, const Key& key, const Value& v
 // The programs of a node, on the same maps.
 struct ServiceNode {
   explicit ServiceNode(const nk_config& config = kServices, const nk_config& pods = kServices)
-      : netdev(config), pod(pods, &netdev.program), egress(config, &netdev.program) {
+      : netdev(config),
+        pod(pods, &netdev.program),
+        to_uplink(config, &netdev.program),
+        to_device(pods, &netdev.program) {
     nk_self self{};
     write_address(self.address4, "192.0.2.1");
     write_address(self.address6, "2001:db8::1");
@@ -103,7 +108,18 @@ struct ServiceNode {
   void entrance(const Family& family, std::uint32_t set, std::uint32_t count, std::uint32_t flags) const {
     const nk_entrance value{
         .set = set_of(set, family.node), .count = count, .affinity_s = 0, .flags = flags, .table = 0};
-    for (const auto protocol : {kTcp, kUdp}) put_entrance(family.node, port(set), protocol, value);
+    for (const auto protocol : {kTcp, kUdp}) {
+      put_entrance(family.node, port(set), protocol, value);
+      put_frontend(family, set, count, protocol);
+    }
+  }
+  void put_frontend(const Family& family, std::uint32_t set, std::uint32_t count, std::uint8_t protocol) const {
+    nk_service_address key{};
+    write_address(key.address, family.cluster);
+    key.port = big_endian(port(set));
+    key.protocol = protocol;
+    put(pod.program, "nk_frontend_v1", key,
+        nk_frontend{.set = set_of(set, family.node), .count = count, .affinity_s = 0});
   }
   void put_entrance(const std::string& text, std::uint16_t port, std::uint8_t protocol,
                     const nk_entrance& value) const {
@@ -131,7 +147,8 @@ struct ServiceNode {
 
   OnNode<from_netdev> netdev;
   OnNode<from_pod> pod;
-  OnNode<to_netdev> egress;
+  OnNode<to_netdev> to_uplink;
+  OnNode<to_pod> to_device;
 };
 
 inline Ends reversed(const Ends& ends) {
@@ -157,6 +174,18 @@ inline void expect_becomes(const Program& program, const Talk& talk, const Ends&
   if (summed.status == -EINVAL) return;  // an older kernel cannot
   EXPECT_EQ(summed.status, 0) << "the sum over the packet is wrong now";
   EXPECT_EQ(summed.frame, outcome.frame);
+}
+
+// Up the stack, and from there: as it is but for the ends, and with right checksums.
+inline void expect_at_stack(const Program& program, const Talk& talk, const Ends& ends, int verdict = kNext) {
+  auto expected = talk;
+  expected.ends = ends;
+  for (const auto& outcome : {program.run(frame(talk)), program.run_summed(frame(talk))}) {
+    if (outcome.status == -EINVAL) continue;  // an older kernel makes no sums
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_EQ(outcome.verdict, verdict);
+    EXPECT_EQ(outcome.frame, frame(expected));
+  }
 }
 
 inline void expect_dropped(const Program& program, const Talk& talk, std::uint32_t reason) {
@@ -192,7 +221,7 @@ class ServicePath : public testing::Test {
   ServiceNode node_;
   const Program& netdev_ = node_.netdev.program;
   const Program& pod_ = node_.pod.program;
-  const Program& egress_ = node_.egress.program;
+  const Program& egress_ = node_.to_uplink.program;
 
   // With this node as the sender; returns the ends that the backend sees.
   Ends expect_from_node(const Flavour& flavour, const Talk& talk, const std::string& backend) const {

@@ -48,18 +48,6 @@ TEST_F(ServicePath, WhoAsksFromInsideGetsAnswersThroughThisNode) {
   });
 }
 
-// Up the stack, and from there: as it is but for the ends, and with right checksums.
-void expect_at_stack(const Program& program, const Talk& talk, const Ends& ends) {
-  auto expected = talk;
-  expected.ends = ends;
-  for (const auto& outcome : {program.run(frame(talk)), program.run_summed(frame(talk))}) {
-    if (outcome.status == -EINVAL) continue;  // an older kernel makes no sums
-    EXPECT_EQ(outcome.status, 0);
-    EXPECT_EQ(outcome.verdict, kNext);
-    EXPECT_EQ(outcome.frame, frame(expected));
-  }
-}
-
 TEST_F(ServicePath, ByTheStackToWhoAnswersByIt) {
   each([&](const Flavour& flavour) {
     for (const auto& [backend, set] : {std::pair(flavour.family.node, 8U), std::pair(flavour.family.hooked, 9U)}) {

@@ -49,7 +49,9 @@ for who in a1 a; do
 done
 equal "an IPv6 socket that speaks IPv4" "from ::ffff:$cluster4 80" "$(talk a1 'tcp 6' "::ffff:$cluster4" 80 | cut -d ' ' -f 2-)"
 equal "the same by datagrams" "from ::ffff:$cluster4 53" "$(talk a1 'udp 6' "::ffff:$cluster4" 53 | cut -d ' ' -f 2-)"
-contains "a process outside of the control group" error: "$(echo "$cluster4 80" | lab_in a1 nk-socket talk tcp)"
+equal "connections that take a translation of packets" 0 "$(ctl a nat | jq '.connections | length')"
+equal "a process outside of the control group" "from $cluster4 80" "$(echo "$cluster4 80" | lab_in a1 nk-socket talk tcp | cut -d ' ' -f 2-)"
+equal "connections that take one" 1 "$(ctl a nat | jq '.connections | length')"
 
 note "a backend goes: nobody gets it any more, and a socket's datagrams move"
 mkfifo "$lab/questions"
