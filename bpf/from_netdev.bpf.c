@@ -30,23 +30,15 @@ static __always_inline void find_way(struct nk_way *way, const struct nk_endpoin
 		nk_way_to_stack(way);
 }
 
-/*
- * Whether a pod is reached by the overlay, so that this is not its packet. Its node talks with this one on the uplink
- * as well, and only its address of the network's family is known from others.
- */
+/* Whether a pod is reached by the overlay, so that this is not its packet. */
 static __always_inline bool is_pod_of4(const struct nk_tunnel *tunnel, __u32 source)
 {
-	return tunnel && tunnel->family == NK_AF_INET && source != *(const __u32 *)tunnel->node.bytes;
+	return tunnel && tunnel->family == NK_AF_INET && !nk_is_its_node4(tunnel, source);
 }
 
 static __always_inline bool is_pod_of6(const struct nk_tunnel *tunnel, const struct in6_addr *source)
 {
-	const __u32 *word = source->s6_addr32, *node;
-
-	if (!tunnel || tunnel->family != NK_AF_INET6)
-		return false;
-	node = (const void *)tunnel->node.bytes;
-	return word[0] != node[0] || word[1] != node[1] || word[2] != node[2] || word[3] != node[3];
+	return tunnel && tunnel->family == NK_AF_INET6 && !nk_is_its_node6(tunnel, source->s6_addr32);
 }
 
 /* For a packet that nothing is remembered of. Not 0: refused. */

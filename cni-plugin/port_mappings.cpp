@@ -9,7 +9,6 @@
 namespace netkite::cni {
 namespace {
 
-constexpr std::size_t kMost = 1024;  // so that a request to the agent has room for them
 constexpr std::string_view kPortRule = "it must be a whole number from 1 to 65535";
 
 Outcome<std::uint16_t> read_port(const nlohmann::json& mapping, std::string_view key, const std::string& where) {
@@ -58,9 +57,9 @@ Outcome<wire::PortMapping> read_mapping(const nlohmann::json& json, const std::s
 
 Outcome<std::vector<wire::PortMapping>> read_port_mappings(const nlohmann::json& list, const std::string& field) {
   if (!list.is_array()) return bad_field(field, list, "it must be an array");
-  if (list.size() > kMost) {
+  if (list.size() > wire::kMostPortMappings) {
     return refuse(ErrorCode::config, field + " has " + std::to_string(list.size()) + " elements: it may have at most " +
-                                         std::to_string(kMost));
+                                         std::to_string(wire::kMostPortMappings));
   }
   std::vector<wire::PortMapping> mappings;
   for (std::size_t i = 0; i < list.size(); ++i) {

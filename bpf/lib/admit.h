@@ -34,29 +34,35 @@ static __noinline bool nk_lets_in(const struct nk_entrance *entrance, const __u3
 	return bpf_map_lookup_elem(&nk_range_v1, &range);
 }
 
-/* Of this node's pods none comes in on an uplink, and nobody who is reached by the overlay comes otherwise. */
+/*
+ * Of this node's pods none comes in on an uplink, and nobody who is reached by the overlay comes otherwise, but for the
+ * nodes themselves.
+ */
 static __always_inline enum nk_client nk_client4(__u32 address, __u32 hook)
 {
+	const struct nk_tunnel *tunnel = nk_tunnel4(address);
 	__u32 first = bpf_ntohl(address) >> 24;
 
 	if (!first || first == 127 || first >= 224)
 		return NK_CLIENT_NONE;
 	if (nk_endpoint4(&address))
 		return NK_CLIENT_FALSE;
-	if (nk_tunnel4(address))
-		return hook == NK_HOOK_FROM_OVERLAY ? NK_CLIENT_INSIDE : NK_CLIENT_FALSE;
-	return nk_remote4(address) ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
+	if (tunnel && hook != NK_HOOK_FROM_OVERLAY && !nk_is_its_node4(tunnel, address))
+		return NK_CLIENT_FALSE;
+	return tunnel || nk_remote4(address) ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
 }
 
 static __always_inline enum nk_client nk_client6(const __u32 *address, __u32 hook)
 {
+	const struct nk_tunnel *tunnel = nk_tunnel6(address);
+
 	if (!(address[0] | address[1] | address[2]) || (bpf_ntohl(address[0]) >> 24) == 0xff)
 		return NK_CLIENT_NONE;
 	if (nk_endpoint6(address))
 		return NK_CLIENT_FALSE;
-	if (nk_tunnel6(address))
-		return hook == NK_HOOK_FROM_OVERLAY ? NK_CLIENT_INSIDE : NK_CLIENT_FALSE;
-	return nk_remote6(address) ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
+	if (tunnel && hook != NK_HOOK_FROM_OVERLAY && !nk_is_its_node6(tunnel, address))
+		return NK_CLIENT_FALSE;
+	return tunnel || nk_remote6(address) ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
 }
 
 static __noinline int nk_client(const __u32 *address, __u32 hook)

@@ -50,7 +50,6 @@ static __noinline bool nk_answer4(struct __sk_buff *ctx)
 	struct nk_connection *connection;
 	struct nk_tuple outer = {};
 	struct nk_packet packet;
-	struct ethhdr *eth;
 
 	if (!nk_parse4(ctx, &packet))
 		return true;
@@ -61,12 +60,8 @@ static __noinline bool nk_answer4(struct __sk_buff *ctx)
 		nk_note_answer(connection, &packet);
 		return nk_translate4(ctx, &packet, &connection->to);
 	}
-	eth = nk_ipv4_frame(ctx);
-	if (unlikely(!eth))
-		return false;
-	nk_map4(outer.source, ((const struct iphdr *)(eth + 1))->saddr);
-	nk_outer_ends(&outer, &packet, &connection->to);
-	return nk_translate_error4(ctx, &packet, &connection->to, &outer);
+	return nk_outer_ends4(ctx, &packet, &connection->to, &outer) &&
+	       nk_translate_error4(ctx, &packet, &connection->to, &outer);
 }
 
 static __noinline bool nk_answer6(struct __sk_buff *ctx)
@@ -74,9 +69,6 @@ static __noinline bool nk_answer6(struct __sk_buff *ctx)
 	struct nk_connection *connection;
 	struct nk_tuple outer = {};
 	struct nk_packet packet;
-	struct ipv6hdr *ip;
-	struct ethhdr *eth;
-	__u32 difference;
 
 	if (!nk_parse6(ctx, &packet))
 		return true;
@@ -87,12 +79,6 @@ static __noinline bool nk_answer6(struct __sk_buff *ctx)
 		nk_note_answer(connection, &packet);
 		return nk_translate6(ctx, &packet, &connection->to);
 	}
-	eth = nk_ipv6_frame(ctx);
-	if (unlikely(!eth))
-		return false;
-	ip = (void *)(eth + 1);
-	nk_copy_address(outer.source, &ip->saddr);
-	nk_outer_ends(&outer, &packet, &connection->to);
-	difference = bpf_csum_diff((void *)&ip->saddr, 32, outer.source, 32, 0);
-	return nk_translate_error6(ctx, &packet, &connection->to, &outer, difference);
+	return nk_outer_ends6(ctx, &packet, &connection->to, &outer) &&
+	       nk_translate_error6(ctx, &packet, &connection->to, &outer);
 }

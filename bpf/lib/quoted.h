@@ -134,6 +134,31 @@ static __always_inline void nk_outer_ends(struct nk_tuple *outer, const struct n
 		nk_copy_address(outer->source, is);
 }
 
+/* False: no memory. */
+static __always_inline bool nk_outer_ends4(struct __sk_buff *ctx, const struct nk_packet *packet,
+					   const struct nk_tuple *to, struct nk_tuple *outer)
+{
+	struct ethhdr *eth = nk_ipv4_frame(ctx);
+
+	if (unlikely(!eth))
+		return false;
+	nk_map4(outer->source, ((const struct iphdr *)(eth + 1))->saddr);
+	nk_outer_ends(outer, packet, to);
+	return true;
+}
+
+static __always_inline bool nk_outer_ends6(struct __sk_buff *ctx, const struct nk_packet *packet,
+					   const struct nk_tuple *to, struct nk_tuple *outer)
+{
+	struct ethhdr *eth = nk_ipv6_frame(ctx);
+
+	if (unlikely(!eth))
+		return false;
+	nk_copy_address(outer->source, &((const struct ipv6hdr *)(eth + 1))->saddr);
+	nk_outer_ends(outer, packet, to);
+	return true;
+}
+
 /* NULL: no memory, and the packet is neither the one nor the other now. */
 static __always_inline struct ethhdr *nk_translate_error4(struct __sk_buff *ctx, const struct nk_packet *packet,
 							  const struct nk_tuple *to, const struct nk_tuple *outer)
@@ -154,14 +179,17 @@ static __always_inline struct ethhdr *nk_translate_error4(struct __sk_buff *ctx,
 	return eth;
 }
 
-/* `difference`: of the outer addresses. */
 static __always_inline struct ethhdr *nk_translate_error6(struct __sk_buff *ctx, const struct nk_packet *packet,
-							  const struct nk_tuple *to, const struct nk_tuple *outer,
-							  __u32 difference)
+							  const struct nk_tuple *to, const struct nk_tuple *outer)
 {
+	struct ethhdr *eth = nk_ipv6_frame(ctx);
 	struct ipv6hdr *ip;
-	struct ethhdr *eth;
+	__u32 difference;
 
+	if (!eth)
+		return NULL;
+	ip = (void *)(eth + 1);
+	difference = bpf_csum_diff((void *)&ip->saddr, 32, (void *)outer->source, 32, 0);
 	nk_translate_quoted6(ctx, packet, to);
 	bpf_l4_csum_replace(ctx, packet->quoted - NK_ICMP_BYTES + 2, 0, difference, BPF_F_PSEUDO_HDR);
 	bpf_csum_update(ctx, difference);
@@ -177,14 +205,12 @@ static __always_inline struct ethhdr *nk_translate_error6(struct __sk_buff *ctx,
 static __noinline int nk_follow_error4(struct __sk_buff *ctx, const struct nk_packet *packet,
 				       const struct nk_connection *connection, __u32 hook)
 {
-	struct ethhdr *eth = nk_ipv4_frame(ctx);
 	struct nk_tuple outer = {};
+	struct ethhdr *eth;
 	struct nk_way *way;
 
-	if (!eth)
+	if (!nk_outer_ends4(ctx, packet, &connection->to, &outer))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	nk_map4(outer.source, ((const struct iphdr *)(eth + 1))->saddr);
-	nk_outer_ends(&outer, packet, &connection->to);
 	way = nk_onward4(ctx, &outer, connection->ifindex, hook);
 	if (!way || (!nk_enters_node(way) && packet->hops <= 1))
 		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
@@ -199,22 +225,16 @@ static __noinline int nk_follow_error4(struct __sk_buff *ctx, const struct nk_pa
 static __noinline int nk_follow_error6(struct __sk_buff *ctx, const struct nk_packet *packet,
 				       const struct nk_connection *connection, __u32 hook)
 {
-	struct ethhdr *eth = nk_ipv6_frame(ctx);
 	struct nk_tuple outer = {};
-	struct ipv6hdr *ip;
+	struct ethhdr *eth;
 	struct nk_way *way;
-	__u32 difference;
 
-	if (!eth)
+	if (!nk_outer_ends6(ctx, packet, &connection->to, &outer))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	ip = (void *)(eth + 1);
-	nk_copy_address(outer.source, &ip->saddr);
-	nk_outer_ends(&outer, packet, &connection->to);
-	difference = bpf_csum_diff((void *)&ip->saddr, 32, outer.source, 32, 0);
 	way = nk_onward6(ctx, &outer, connection->ifindex, hook);
 	if (!way || (!nk_enters_node(way) && packet->hops <= 1))
 		return nk_drop(ctx, hook, NK_DROP_HOP_LIMIT);
-	eth = nk_translate_error6(ctx, packet, &connection->to, &outer, difference);
+	eth = nk_translate_error6(ctx, packet, &connection->to, &outer);
 	if (!eth)
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
 	if (!nk_enters_node(way))

@@ -37,3 +37,20 @@ static __always_inline struct nk_tunnel *nk_tunnel6(const void *address)
 	__builtin_memcpy(&key.address, address, sizeof(key.address));
 	return bpf_map_lookup_elem(&nk_tunnel6_v1, &key);
 }
+
+/*
+ * Whether an address is the other node's own, from which it talks on the uplink as well. Only that of the network's
+ * family is known from its pods'.
+ */
+static __always_inline bool nk_is_its_node4(const struct nk_tunnel *tunnel, __u32 address)
+{
+	return tunnel->family == NK_AF_INET && *(const __u32 *)tunnel->node.bytes == address;
+}
+
+static __always_inline bool nk_is_its_node6(const struct nk_tunnel *tunnel, const __u32 *address)
+{
+	const __u32 *node = (const void *)tunnel->node.bytes;
+
+	return tunnel->family == NK_AF_INET6 && address[0] == node[0] && address[1] == node[1] &&
+	       address[2] == node[2] && address[3] == node[3];
+}

@@ -6,8 +6,8 @@
 //   10.0.0.4, fd00::4   a pod that takes the stack; 10.0.0.5, fd00::5: another one, on kDevice
 //   10.0.0.6, fd00::6   a pod with programs behind ours
 //   10.0.9.0/24, fd00:0:0:9::/64 and 192.0.2.9, 2001:db8::9: another node's pods and itself, by an uplink of MTU 1500
-//   10.0.7.0/24, fd00:0:0:7::/64: the pods of 192.0.2.7 by the overlay, with room for 1450 bytes; 10.0.6.0/24: over
-//   IPv6
+//   10.0.7.0/24, fd00:0:0:7::/64: the pods of 192.0.2.7 and itself by the overlay, with room for 1450
+//   bytes; 10.0.6.0/24: over IPv6
 #pragma once
 
 #include <gtest/gtest.h>
@@ -91,6 +91,7 @@ inline void furnish(const Program& program) {
                      .node = {{192, 0, 2, 7}},
                      .local = {{192, 0, 2, 1}}};
     program.add_tunnel("10.0.7.0", 24, tunnel);
+    program.add_tunnel("192.0.2.7", 32, tunnel);
     program.add_tunnel("fd00:0:0:7::", 64, tunnel);
     tunnel.family = AF_INET6;
     program.add_tunnel("10.0.6.0", 24, tunnel);

@@ -168,5 +168,15 @@ TEST_F(ServicePath, WhoAsksInAnOverlayPodsNameOnTheUplinkIsRefused) {
   });
 }
 
+TEST_F(ServicePath, ANodeOfTheOverlayAsksOnTheUplinkInItsOwnName) {
+  const ServiceNode node(kServicesOverlay, kServicesOverlay);
+  const Flavour flavour{.family = families()[0]};
+  const auto ask = flavour.asking("192.0.2.7", 40000, 1);
+  const auto seen = ends_of(node.netdev.program.run(frame(ask)).frame);
+  EXPECT_EQ(seen, (Ends{flavour.family.node, seen.from_port, flavour.family.pod, kBackendPort}));
+  expect_becomes(node.netdev.program, ask, seen);
+  expect_becomes(node.pod.program, flavour.answer(seen), reversed(ask.ends));
+}
+
 }  // namespace
 }  // namespace netkite::bpf_tests

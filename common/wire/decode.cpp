@@ -13,7 +13,6 @@ constexpr std::size_t kLongestText = 4096;
 constexpr std::size_t kLongestName = 255;  // network names and container ids
 constexpr std::size_t kMostAddresses = 16;
 constexpr std::size_t kMostAttachments = 4096;
-constexpr std::size_t kMostPortMappings = 1024;
 
 // What is wrong with the members taken together, as "<field> <complaint>"; empty when nothing is.
 using Complaint = std::string;

@@ -2,6 +2,7 @@
 // A port of the node that leads to one of a pod's: `portMappings` of the CNI conventions, hostPort of Kubernetes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,6 +22,8 @@ struct PortMapping {
 
   bool operator==(const PortMapping&) const = default;
 };
+
+inline constexpr std::size_t kMostPortMappings = 1024;  // of a pod, so that a message has room for them
 
 [[nodiscard]] std::string_view to_string(Transport protocol);  // "tcp"
 // In lower case.

@@ -53,6 +53,9 @@ for address in $balancer $external; do
   equal "TCP at $address" "a1 b1" "$(talk tcp $address 80 30 | names)"
   equal "UDP at $address" "a1 b1" "$(talk connected $address 53 30 | names)"
 done
+# By the family that the overlay's network is of: of the other one no node's address is known as such.
+equal "TCP from another node itself" "a1 b1" "$(talk tcp "$(lab_ip a 4)" 30080 30 b | names)"
+equal "UDP from another node itself" "a1 b1" "$(talk connected "$(lab_ip a 4)" 30053 30 b | names)"
 contains "a ClusterIP is nobody's outside" error: "$(ip -n "$lab_prefix-world" route add 10.96.0.10 via "$(lab_ip a 4)" && talk tcp 10.96.0.10 80)"
 
 note "whole streams, through a backend here and one there, and whom they see"
