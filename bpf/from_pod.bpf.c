@@ -87,7 +87,7 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 	if (nk_may_depart() && !flow->way.mtu) {
 		flow->way.kind = NK_WAY_DEVICE;
 		if (is_outside(flags, ep, remote, tunnel))
-			flow->way.kind = nk_config.masquerade && nk_masked4(ip->daddr) ? NK_WAY_MASKED : NK_WAY_OUTSIDE;
+			flow->way.kind = nk_masked4(ip->daddr) ? NK_WAY_MASKED : NK_WAY_OUTSIDE;
 	}
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
 	return 0;
@@ -115,8 +115,7 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 	if (nk_may_depart() && !flow->way.mtu) {
 		flow->way.kind = NK_WAY_DEVICE;
 		if (is_outside(flags, ep, remote, tunnel))
-			flow->way.kind =
-				nk_config.masquerade && nk_masked6(&ip->daddr) ? NK_WAY_MASKED : NK_WAY_OUTSIDE;
+			flow->way.kind = nk_masked6(&ip->daddr) ? NK_WAY_MASKED : NK_WAY_OUTSIDE;
 	}
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
 	return 0;

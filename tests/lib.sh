@@ -236,6 +236,22 @@ talk() {
 }
 # The servers of such lines.
 names() { sed 's/ .*//' | sort -u | paste -sd ' '; }
+# asks_in_pieces FROM ADDRESS PORT: a datagram of 3000 bytes gets an answer, which `watch FROM answers` counts. Where the overlay takes
+# a part of the MTU, the first ones only find that out.
+asks_in_pieces() { until_true 5 piece_answered "$@" "$(seen "$1" answers)"; }
+piece_answered() { lab_in "$1" bash -c "printf %03000d 0 > /dev/udp/$2/$3"; sleep 0.1; [ "$(seen "$1" answers)" -gt "$4" ]; }
+# talks_in_pieces NAME FROM PORT ADDRESS…: the server NAME says more than a packet holds, and is told so; for as long
+talks_in_pieces() {
+  local who=$1 from=$2 port=$3 address
+  shift 3
+  lab_start "serve-$who" "$who" nk-socket serve 8080 "$who$(printf %03000d 0)"
+  for address in "$@"; do
+    eventually 5 '[[ $(talk connected "$address" "$port" 1 "$from") = ${who}000* ]]' || fail "an answer of 3000 bytes of $who at $address: $(talk connected "$address" "$port" 1 "$from")"
+    asks_in_pieces "$from" "$address" "$port" || fail "a question of 3000 bytes to $who at $address"
+  done
+  lab_finish "serve-$who" TERM > /dev/null
+  lab_start "serve-$who" "$who" nk-socket serve 8080 "$who"
+}
 # Where control groups of version 2 are, or nothing.
 unified_hierarchy() { awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts; }
 # Runtimes leave control groups, which belong to the whole machine: clear_cgroups NAME

@@ -9,16 +9,16 @@
 #include "lib/lead.h"
 #include "lib/route.h"
 
+/* In place of a drop reason: the packet is the stack's. */
+#define NK_TO_STACK (-1)
+
 /* Whom the packet is led to. Apart from what follows: the stack has room for one of them. */
 static __noinline int nk_choose_asked(const struct nk_packet *packet, struct nk_connection *forward)
 {
-	struct nk_service_address service = { .port = packet->tuple.destination_port,
-					      .protocol = packet->tuple.protocol };
+	struct nk_service_address service = nk_service_asked(&packet->tuple);
+	const struct nk_frontend *frontend = nk_frontend(&service);
 	struct nk_entrance entrance = {};
-	const struct nk_frontend *frontend;
 
-	nk_copy_address(service.address, packet->tuple.destination);
-	frontend = nk_frontend(&service);
 	if (!frontend)
 		return NK_TO_STACK;
 	entrance.set = frontend->set;

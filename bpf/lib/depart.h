@@ -48,7 +48,7 @@ static __always_inline const __u32 *nk_exit_address(const struct nk_exit *exit, 
 
 static __always_inline bool nk_is_masked(const struct nk_unmasked *whom)
 {
-	return !bpf_map_lookup_elem(&nk_unmasked_v1, whom);
+	return nk_config.masquerade && !bpf_map_lookup_elem(&nk_unmasked_v1, whom);
 }
 
 /* Whether pods' packets to an address that is neither a pod's nor a node's may leave under the node's. */
@@ -176,8 +176,7 @@ static __noinline bool nk_masked_anew(const struct nk_packet *packet, const stru
 /* An error about a connection comes from one of its ends, and so from that pod's device. */
 static __always_inline bool nk_speaks_for_itself(struct __sk_buff *ctx, const struct nk_packet *packet)
 {
-	const __u32 *pod = packet->tuple.source;
-	const struct nk_endpoint *ep = nk_is_mapped(pod) ? nk_endpoint4(&pod[3]) : nk_endpoint6(pod);
+	const struct nk_endpoint *ep = nk_pod_here(packet->tuple.source);
 
 	return ep && ep->ifindex == ctx->ifindex;
 }

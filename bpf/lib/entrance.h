@@ -28,11 +28,18 @@ struct {
 	__uint(max_entries, 32768);
 } nk_client_v1 SEC(".maps");
 
-static __always_inline struct nk_entrance *nk_entrance(const struct nk_tuple *asked)
+static __always_inline struct nk_service_address nk_service_asked(const struct nk_tuple *asked)
 {
 	struct nk_service_address service = { .port = asked->destination_port, .protocol = asked->protocol };
 
 	nk_copy_address(service.address, asked->destination);
+	return service;
+}
+
+static __always_inline struct nk_entrance *nk_entrance(const struct nk_tuple *asked)
+{
+	struct nk_service_address service = nk_service_asked(asked);
+
 	return bpf_map_lookup_elem(&nk_entrance_v1, &service);
 }
 

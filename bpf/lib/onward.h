@@ -59,7 +59,7 @@ static __always_inline bool nk_enters_node(const struct nk_way *way)
  * NULL: not by the overlay. A node itself is reached on the uplink by who has come from there; `way` names that, or the
  * overlay's device.
  */
-static __always_inline const struct nk_tunnel *nk_tunnel_on4(const struct nk_way *way, __u32 destination)
+static __always_inline const struct nk_tunnel *nk_tunnel_onward4(const struct nk_way *way, __u32 destination)
 {
 	const struct nk_tunnel *tunnel = nk_tunnel4(destination);
 	bool beside = tunnel && way->ifindex != tunnel->device && nk_is_its_node4(tunnel, destination);
@@ -67,7 +67,7 @@ static __always_inline const struct nk_tunnel *nk_tunnel_on4(const struct nk_way
 	return beside ? NULL : tunnel;
 }
 
-static __always_inline const struct nk_tunnel *nk_tunnel_on6(const struct nk_way *way, const void *destination)
+static __always_inline const struct nk_tunnel *nk_tunnel_onward6(const struct nk_way *way, const void *destination)
 {
 	const struct nk_tunnel *tunnel = nk_tunnel6(destination);
 	bool beside = tunnel && way->ifindex != tunnel->device && nk_is_its_node6(tunnel, destination);
@@ -139,7 +139,7 @@ static __noinline void nk_resolve_onward4(struct __sk_buff *ctx, struct nk_flow4
 		nk_way_to_node(&flow->way);
 	} else {
 		remote = nk_remote4(*destination);
-		if (!nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel_on4(&flow->way, *destination)))
+		if (!nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel_onward4(&flow->way, *destination)))
 			nk_way_outside4(ctx, &flow->way, *(const __u32 *)pair, *destination);
 	}
 	nk_flow4_set(flow, epoch, NK_FLOW_TRANSLATED(hook), pair);
@@ -160,7 +160,7 @@ static __noinline void nk_resolve_onward6(struct __sk_buff *ctx, struct nk_flow6
 		nk_way_to_node(&flow->way);
 	} else {
 		remote = nk_remote6(destination);
-		if (!nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel_on6(&flow->way, destination)))
+		if (!nk_find_onward(&flow->way, remote, remote ? NULL : nk_tunnel_onward6(&flow->way, destination)))
 			nk_way_outside6(ctx, &flow->way, pair);
 	}
 	nk_flow6_set(flow, epoch, NK_FLOW_TRANSLATED(hook), pair);

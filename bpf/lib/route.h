@@ -4,9 +4,6 @@
 
 #include "lib/tuple.h"
 
-/* In place of a drop reason: the packet is the stack's. */
-#define NK_TO_STACK (-1)
-
 /* The uplink of the kernel's route for a pod's packet; 0: it leads elsewhere, or the stack has something to say. */
 static __noinline __u32 nk_route_out(struct __sk_buff *ctx, const struct nk_tuple *tuple)
 {

@@ -56,28 +56,27 @@ Answer onward(Bytes frame, const Address& to) {
 
 }  // namespace
 
-Address at(const Bytes& frame, std::size_t place, bool v4) {
-  Address address = parse(v4 ? "0.0.0.0" : "::");
-  std::copy_n(frame.begin() + static_cast<long>(place), v4 ? 4 : 16, address.begin() + (v4 ? 12 : 0));
-  return address;
-}
-
 std::uint32_t set_asked(const Tuple& tuple, const std::string& where) {
   const bool here = tuple.to == parse(where) && (tuple.protocol == kTcp || tuple.protocol == kUdp);
   return here && tuple.to_port > 30000 && tuple.to_port <= 30009 ? tuple.to_port - 30000U : 0;
 }
 
-Address backend_of(std::uint32_t set, bool v4) {
-  const auto& family = families()[v4 ? 0 : 1];
+Connection led_to(const Packet& packet, std::uint32_t set) {
+  const auto& family = families()[is_v4(packet.tuple.to) ? 0 : 1];
   const std::array<std::string, 10> backends = {
       "", family.pod, family.remote, family.outside, family.overlay, family.pod, "", "", family.node, family.hooked};
-  return parse(backends.at(set));
+  Connection forward{.to = packet.tuple, .seen = shown(packet)};
+  forward.to.to = parse(backends.at(set));
+  forward.to.to_port = kBackendPort;
+  return forward;
 }
 
 bool in(const Address& address, const std::string& prefix, std::size_t bytes) {
   const auto wanted = parse(prefix);
   return std::equal(address.begin(), address.begin() + static_cast<long>(bytes), wanted.begin());
 }
+
+bool is_loopback(const Address& address) { return is_v4(address) ? address[12] == 127 : address == parse("::1"); }
 
 Answer refused(const Bytes& frame, const Packet& packet, Hook hook, std::uint32_t reason, std::uint32_t mtu) {
   Answer answer{.verdict = kDrop, .frame = frame, .reason = reason};
@@ -293,9 +292,7 @@ std::uint32_t Node::admit(const Packet& packet) {
   if (packet.tuple.protocol == kTcp && !begins(packet)) return NK_DROP_NO_CONNECTION;
   if (set == 6) return NK_DROP_NO_BACKEND;
   if (set == 7) return NK_DROP_NO_BACKEND | kSilently;
-  Connection forward{.to = packet.tuple, .seen = shown(packet)};
-  forward.to.to = backend_of(set, v4);
-  forward.to.to_port = kBackendPort;
+  const auto forward = led_to(packet, set);
   const auto& to = forward.to.to;
   const auto source = answers_by_stack(to)             ? Source::client
                       : is_pod(to) && !is_remote(from) ? Source::either

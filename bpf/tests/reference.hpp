@@ -118,7 +118,7 @@ class Node {
 inline constexpr std::uint32_t kNoEntrance = ~0U;
 // The set that service_node.hpp lets be asked for at `where`, 0: none.
 [[nodiscard]] std::uint32_t set_asked(const Tuple& tuple, const std::string& where);
-[[nodiscard]] Address backend_of(std::uint32_t set, bool v4);
+[[nodiscard]] Connection led_to(const Packet& packet, std::uint32_t set);  // the first direction, source as it is
 [[nodiscard]] bool is_loopback(const Address& address);
 
 // Who is who on that node.

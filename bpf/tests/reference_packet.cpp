@@ -72,6 +72,12 @@ void set_ends(Bytes& frame, const Address& from, const Address& to) {
 
 }  // namespace
 
+Address at(const Bytes& frame, std::size_t place, bool v4) {
+  Address address = parse(v4 ? "0.0.0.0" : "::");
+  std::copy_n(frame.begin() + static_cast<long>(place), v4 ? 4 : 16, address.begin() + (v4 ? 12 : 0));
+  return address;
+}
+
 Address parse(const std::string& text) {
   auto bytes = address(text);
   if (bytes.size() == 4) bytes = Bytes{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff} + bytes;

@@ -75,8 +75,6 @@ bool leaves_masked(const Address& to) {
 
 }  // namespace
 
-bool is_loopback(const Address& address) { return is_v4(address) ? address[12] == 127 : address == parse("::1"); }
-
 std::uint32_t Node::mask(const Packet& packet) {
   Connection forward{.to = packet.tuple, .seen = shown(packet), .masked = true};
   forward.to.from = parse(families()[is_v4(packet.tuple.from) ? 0 : 1].node);
@@ -86,13 +84,10 @@ std::uint32_t Node::mask(const Packet& packet) {
 }
 
 std::uint32_t Node::ask(const Packet& packet) {
-  const bool v4 = is_v4(packet.tuple.to);
-  const auto set = set_asked(packet.tuple, families()[v4 ? 0 : 1].cluster);
+  const auto set = set_asked(packet.tuple, families()[is_v4(packet.tuple.to) ? 0 : 1].cluster);
   if (set == 0) return kNoEntrance;
   if (set == 6 || set == 7) return NK_DROP_NO_BACKEND;
-  Connection forward{.to = packet.tuple, .seen = shown(packet)};
-  forward.to.to = backend_of(set, v4);
-  forward.to.to_port = kBackendPort;
+  const auto forward = led_to(packet, set);
   return open(packet, forward, answers_by_stack(forward.to.to) ? Source::client : Source::node,
               {.first = kFirstPort, .last = kLastPort});
 }

@@ -104,19 +104,8 @@ errors_of() {
     done
   done
 }
-# pieces_of NAME: it says more than a packet holds, and is told so
 pieces_of() {
-  local who=$1 family answers
-  lab_start "serve-$1" "$1" nk-socket serve 8080 "$1$(printf %03000d 0)"
-  for family in $both; do
-    eventually 5 '[[ $(talk connected "$(lab_ip a $family)" 30053) = ${who}000* ]]' || fail "an answer of 3000 bytes over IPv$family: $(talk connected "$(lab_ip a $family)" 30053)"
-    answers=$(seen world answers)
-    # Where the overlay takes a part of the MTU, the first ones only find that out.
-    asked() { lab_in world bash -c "printf %03000d 0 > /dev/udp/$(lab_ip a $family)/30053"; sleep 0.1; [ "$(seen world answers)" -gt "$answers" ]; }
-    until_true 5 asked || fail "a question of 3000 bytes over IPv$family"
-  done
-  lab_finish "serve-$1" TERM > /dev/null
-  lab_start "serve-$1" "$1" nk-socket serve 8080 "$1"
+  talks_in_pieces "$1" world 30053 "$(lab_ip a 4)" "$(lab_ip a 6)"
   in_force "$1"
 }
 watch world answers 'udp sport 30053'

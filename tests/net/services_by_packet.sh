@@ -17,10 +17,14 @@ for who in a a1 a2 b1 world; do
   lab_start "probe-$who" $who nk-probe serve --tcp 5000
 done
 declare -A cluster=([4]=10.96.0.10 [6]=fd96::10) neighbour=([4]=192.0.2.254 [6]=2001:db8::254)
-jq -n '{apiVersion: "v1", kind: "Service", metadata: {name: "web"}, spec: {
-  clusterIP: "10.96.0.10", clusterIPs: ["10.96.0.10", "fd96::10"], ipFamilies: ["IPv4", "IPv6"], ports: [
-    {name: "web", protocol: "TCP", port: 80, targetPort: 8080}, {name: "dns", protocol: "UDP", port: 53, targetPort: 8080},
-    {name: "probe", protocol: "TCP", port: 81, targetPort: 5000}]}}' | put service.json
+# service [JQ-FILTER]
+service() {
+  jq -n '{apiVersion: "v1", kind: "Service", metadata: {name: "web"}, spec: {
+    clusterIP: "10.96.0.10", clusterIPs: ["10.96.0.10", "fd96::10"], ipFamilies: ["IPv4", "IPv6"], ports: [
+      {name: "web", protocol: "TCP", port: 80, targetPort: 8080}, {name: "dns", protocol: "UDP", port: 53, targetPort: 8080},
+      {name: "probe", protocol: "TCP", port: 81, targetPort: 5000}]}}' | jq "${1:-.}" | put service.json
+}
+service
 slices() {
   put_slices web '[{"name": "web", "protocol": "TCP", "port": 8080}, {"name": "dns", "protocol": "UDP", "port": 8080},
     {"name": "probe", "protocol": "TCP", "port": 5000}]' "$@"
@@ -51,24 +55,15 @@ answers_all() {
     lab_in a1 nk-probe stream "$address" 81 --bytes "$(scaled 20000000)" > /dev/null || fail "a stream over IPv$family"
   done
 }
-# pieces_of NAME: it says more than a packet holds, and is told so
-pieces_of() {
-  local family told who=$1
+# alone NAME: nobody listens there for a while, and then it talks in pieces
+alone() {
+  local family
   lab_finish "serve-$1" TERM > /dev/null
   for family in $both; do
     equal "nobody listens, IPv$family" "error: Connection refused" "$(talk connected "${cluster[$family]}" 53 1 a1)"
     equal "nobody listens by TCP, IPv$family" "error: Connection refused" "$(talk tcp "${cluster[$family]}" 80 1 a1)"
   done
-  lab_start "serve-$1" "$1" nk-socket serve 8080 "$1$(printf %03000d 0)"
-  for family in $both; do
-    eventually 5 '[[ $(talk connected "${cluster[$family]}" 53 1 a1) = ${who}000* ]]' || fail "an answer of 3000 bytes of $1 over IPv$family"
-    told=$(seen a1 answers)
-    # Where the overlay takes a part of the MTU, the first ones only find that out.
-    asked() { lab_in a1 bash -c "printf %03000d 0 > /dev/udp/${cluster[$family]}/53"; sleep 0.1; [ "$(seen a1 answers)" -gt "$told" ]; }
-    until_true 5 asked || fail "a question of 3000 bytes to $1 over IPv$family"
-  done
-  lab_finish "serve-$1" TERM > /dev/null
-  lab_start "serve-$1" "$1" nk-socket serve 8080 "$1"
+  talks_in_pieces "$1" a1 53 "${cluster[@]}"
   in_force "$1"
 }
 watch a1 answers 'udp sport 53'
@@ -80,9 +75,20 @@ for who in "a2 a" "b1 a" "a a1" "world a"; do
   if [ "$who" = "world a" ]; then outside; else slices ${who% *}; fi
   in_force ${who% *}
   answers_all $who
-  pieces_of ${who% *}
+  alone ${who% *}
 done
 equal "problems" "[]" "$(ctl a status | jq -c .problems)"
+
+note "a client keeps its backend, if the service wants that"
+slices a2 b1
+in_force "a2 b1"
+service '.spec += {sessionAffinity: "ClientIP"}'
+kept() { [ "$(talk "$1" "${cluster[$2]}" "$3" 20 a1 | names | wc -w)" = 1 ]; }
+for family in $both; do
+  until_true 5 kept tcp $family 80 || fail "TCP over IPv$family changes its backend"
+  until_true 5 kept connected $family 53 || fail "UDP over IPv$family changes its backend"
+done
+service
 
 note "a pod that serves itself"
 slices a1
@@ -108,7 +114,7 @@ for family in $both; do
   done
 done
 
-note "a connection outlives the agent, and ends when nobody has it any more"
+note "a connection outlives the agent"
 slices b1
 in_force b1
 hold held a1 "${cluster[4]}" 81
