@@ -163,7 +163,7 @@ lab_agent() {
     plugins: [{type: "netkite", agentSocket: $socket}]}' > "$lab/$node/net.conflist"
   nsenter --net="$(lab_path "$node")" netkite-agent --config "$lab/$node/agent.json" >> "$lab/$node/agent.log" 2>&1 &
   echo $! > "$lab/jobs/agent-$node.pid"
-  for i in $(seq 400); do
+  for i in $(seq $((400 * ${NETKITE_SLOW:-1}))); do
     nk-cni status --conf "$lab/$node/net.conflist" > /dev/null 2>&1 && return
     kill -0 "$(lab_agent_pid "$node")" 2>/dev/null || break
     sleep 0.05
