@@ -20,6 +20,8 @@ constexpr seconds kEstablished{8'000};
 constexpr seconds kHalfClosed{3'600};
 // Last packets that were lost are repeated.
 constexpr seconds kClosed{10};
+// Whether the server is done too is not seen. As long as it sends, the client acknowledges.
+constexpr seconds kClosing{120};
 constexpr seconds kAnsweredUdp{120};
 constexpr seconds kAnsweredIcmp{30};
 // Times are written to a second: less would take away what has just come.
@@ -45,9 +47,18 @@ seconds unhurried(ConnectionState state, std::uint8_t protocol) {
       return kHalfClosed;
     case ConnectionState::closed:
       return kClosed;
+    case ConnectionState::closing:
+      return kClosing;
     default:
       return protocol == IPPROTO_UDP ? kAnsweredUdp : kAnsweredIcmp;
   }
+}
+
+// Of a connection whose answers go another way: an acknowledgement, or a second datagram, says that there are some.
+ConnectionState direct_state(const nk_connection& entry, std::uint8_t protocol) {
+  if (protocol != IPPROTO_TCP) return ConnectionState::answered;
+  if ((entry.seen & (NK_CT_FIN | NK_CT_RST)) != 0) return ConnectionState::closing;
+  return (entry.seen & NK_CT_ACK) != 0 ? ConnectionState::established : ConnectionState::opening;
 }
 
 }  // namespace
@@ -64,6 +75,8 @@ std::string_view to_string(ConnectionState state) {
       return "half-closed";
     case ConnectionState::closed:
       return "closed";
+    case ConnectionState::closing:
+      return "closing";
     case ConnectionState::unanswered:
       return "unanswered";
     default:
@@ -72,6 +85,7 @@ std::string_view to_string(ConnectionState state) {
 }
 
 ConnectionState state_of(const ConnectionPair& pair) {
+  if (pair.entry.use == NK_CT_DIRECT) return direct_state(pair.entry, pair.key.protocol);
   if (!pair.other) return ConnectionState::half;
   if (pair.key.protocol != IPPROTO_TCP) {
     const auto& reply = pair.entry.reply != 0 ? pair.entry : *pair.other;
@@ -96,6 +110,7 @@ std::chrono::nanoseconds limit_of(ConnectionState state, std::uint8_t protocol, 
     case ConnectionState::unanswered:
       return pressure == Pressure::high ? usual / 4 : kLeast;
     case ConnectionState::answered:
+    case ConnectionState::closing:
       return usual / 4;
     case ConnectionState::half:
     case ConnectionState::closed:

@@ -246,7 +246,7 @@ void Registry::furnish(const Record& record, Set& set) const {
   bool is_entered = false;
   bool has_ranges = false;
   for (const auto& each : record.frontends) {
-    if (!each.entrance || each.entrance->set != set.key) continue;
+    if (!each.entrance || each.entrance->set != set.key || each.frontend.led) continue;
     is_entered = true;
     has_ranges = has_ranges || each.entrance->ranges;
   }
@@ -316,6 +316,7 @@ void Registry::settle(const Frontend& frontend, Changes& changes) {
     frontends_.erase(found);
     return;
   }
+  if (frontend.led) return;
   const auto& record = holder->owner->second;
   const auto set = std::ranges::find(record.sets, holder->set, &Set::key);
   const FrontendEntry entry{.set = set->id,
@@ -328,13 +329,14 @@ void Registry::settle(const Frontend& frontend, Changes& changes) {
 
 void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Changes& changes) const {
   const auto* holder = holder_of(holding);
-  if (holder == nullptr || !holder->entrance) {
+  const auto gone = [&] {
     if (std::exchange(holding.written_entrance, {})) changes.gone_entrances.push_back(frontend);
-    return;
-  }
+  };
+  if (holder == nullptr || !holder->entrance) return gone();
   const auto& record = holder->owner->second;
   const auto& entrance = *holder->entrance;
   const auto set = std::ranges::find(record.sets, entrance.set, &Set::key);
+  if (frontend.led && set->members.empty()) return gone();
   const auto is_own = [this](const Member& member) {
     return std::ranges::count(facts_.addresses, member.address) != 0;
   };
@@ -344,7 +346,8 @@ void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Chang
                             .affinity_s = record.service ? record.service->affinity_s : 0,
                             .keep_source = entrance.set.scope == Scope::local,
                             .ranges = entrance.ranges,
-                            .table = set->places};
+                            .table = set->places,
+                            .direct = facts_.dsr && entrance.set.scope == Scope::cluster};
   if (holding.written_entrance == entry) return;
   holding.written_entrance = entry;
   changes.entrances.emplace_back(frontend, entry);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "lib/quoted.h"
+#include "lib/sender.h"
 
 #define NK_ICMP4_MORE ((__u32)sizeof(struct iphdr) + NK_ICMP_BYTES)
 #define NK_ICMP6_MORE ((__u32)sizeof(struct ipv6hdr) + NK_ICMP_BYTES)
@@ -279,7 +280,7 @@ static __always_inline void nk_turn(struct nk_packet *packet)
  */
 static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
-	__u32 icmp = nk_icmp4(reason);
+	__u32 icmp = nk_icmp4(reason), device;
 	struct ethhdr *eth;
 	struct nk_way *way;
 
@@ -290,14 +291,15 @@ static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet
 					: !icmp || !nk_error4(ctx, packet, icmp, bpf_htonl(mtu)))
 		return TCX_DROP;
 	nk_turn(packet);
-	way = nk_onward4(ctx, &packet->tuple, ctx->ifindex, hook);
+	device = nk_device_back(ctx, packet->tuple.destination, ctx->ifindex, hook);
+	way = nk_onward4(ctx, &packet->tuple, device, hook);
 	eth = nk_ipv4_frame(ctx);
 	return way && eth ? nk_go_on(ctx, eth, way, hook) : TCX_DROP;
 }
 
 static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
-	__u32 icmp = nk_icmp6(reason);
+	__u32 icmp = nk_icmp6(reason), device;
 	struct ethhdr *eth;
 	struct nk_way *way;
 
@@ -308,7 +310,8 @@ static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet
 					: !icmp || !nk_error6(ctx, packet, icmp, bpf_htonl(mtu)))
 		return TCX_DROP;
 	nk_turn(packet);
-	way = nk_onward6(ctx, &packet->tuple, ctx->ifindex, hook);
+	device = nk_device_back(ctx, packet->tuple.destination, ctx->ifindex, hook);
+	way = nk_onward6(ctx, &packet->tuple, device, hook);
 	eth = nk_ipv6_frame(ctx);
 	return way && eth ? nk_go_on(ctx, eth, way, hook) : TCX_DROP;
 }

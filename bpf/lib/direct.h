@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Direct server return (DSR): a client whose backend is reached by the overlay is led to that one's node as it came,
+ * and the node answers the client itself, under the address that was asked for. Each node chooses among its own pods
+ * (nk_inner_entrance). So answers take one hop less, the pod sees the client, and the tunnel says who may lead here.
+ */
+#pragma once
+
+#include "lib/ending.h"
+#include "lib/leave.h"
+#include "lib/onward.h"
+
+/* The backend's node is not reached so any more: the client begins anew. */
+static __noinline int nk_lost_track(struct __sk_buff *ctx, const struct nk_packet *packet,
+				    const struct nk_connection *connection, __u32 hook)
+{
+	nk_take_out(&packet->tuple, connection);
+	return nk_drop(ctx, hook, NK_DROP_UNREACHABLE_BACKEND);
+}
+
+static __always_inline bool nk_is_by_tunnel(const struct nk_way *way)
+{
+	return way->mtu && (way->kind == NK_WAY_TUNNEL || way->kind == NK_WAY_WRAP);
+}
+
+static __noinline int nk_lead_on4(struct __sk_buff *ctx, const struct nk_packet *packet,
+				  const struct nk_connection *connection, struct nk_way *way, __u32 hook)
+{
+	struct ethhdr *eth;
+	int verdict;
+
+	if (!nk_is_by_tunnel(way))
+		return nk_lost_track(ctx, packet, connection, hook);
+	eth = nk_ipv4_frame(ctx);
+	if (!eth)
+		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
+	nk_hop4((void *)(eth + 1));
+	verdict = nk_wrap(ctx, way, hook);
+	if (verdict != NK_UNTOUCHED)
+		return verdict;
+	eth = nk_ipv4_frame(ctx);
+	if (!eth)
+		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
+	return nk_leave_by_device(ctx, eth, nk_tunnel4(connection->to.destination[3]), hook);
+}
+
+static __noinline int nk_lead_on6(struct __sk_buff *ctx, const struct nk_packet *packet,
+				  const struct nk_connection *connection, struct nk_way *way, __u32 hook)
+{
+	struct ethhdr *eth;
+	int verdict;
+
+	if (!nk_is_by_tunnel(way))
+		return nk_lost_track(ctx, packet, connection, hook);
+	eth = nk_ipv6_frame(ctx);
+	if (!eth)
+		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
+	nk_hop6(ctx, (void *)(eth + 1));
+	verdict = nk_wrap(ctx, way, hook);
+	if (verdict != NK_UNTOUCHED)
+		return verdict;
+	eth = nk_ipv6_frame(ctx);
+	if (!eth)
+		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
+	return nk_leave_by_device(ctx, eth, nk_tunnel6(connection->to.destination), hook);
+}
