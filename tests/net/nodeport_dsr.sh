@@ -126,3 +126,28 @@ in_force "b1 b2"
 by_b=$(answers_of b)
 equal "backends" "b1 b2" "$(talk tcp "$(lab_ip a 4)" 30080 20 | names)"
 equal "answers by the backend's" "$by_b" "$(answers_of b)"
+
+note "a node may lead clients here, to a service's pods; nobody else may, and nowhere else"
+service '.spec.ports += [{name: "trap", protocol: "UDP", port: 9999, targetPort: 8080, nodePort: 30099}]'
+put_slices web '[{"name": "trap", "protocol": "UDP", "port": 8080}]' b1 b2
+eventually 5 'ctl b services | grep -q 9999' || fail "the service is not there: $(ctl b services)"
+count=7
+for target in b1 b2 b; do watch "$target" crafted 'ip saddr 203.0.113.50' 'ip6 saddr 2001:db8:bad::7'; done
+arrived() { echo $(($(seen b1 crafted) + $(seen b2 crafted) + $(seen b crafted))); }
+# led FROM SOURCE DESTINATION: wrapped for node b
+led() { lab_in "$1" nk-packet "vxlan:1@$(lab_ip b 4)" udp "$2" "$3" "$count" 02:6e:6b:00:00:01; }
+led a 203.0.113.50 $balancer
+eventually 2 '[ "$(arrived)" = $count ]' || fail "of $count packets that node a leads here $(arrived) arrived: $(ctl b drops)"
+lie() {
+  local before
+  before=$(drops b overlay-spoof)
+  led "$@"
+  eventually 2 '[ "$(drops b overlay-spoof)" = $((before + count)) ]' || fail "$* is not dropped: $(ctl b drops)"
+}
+lie world 203.0.113.51 $balancer            # no node of ours
+lie a 203.0.113.50 "$(lab_ip b1 4)"         # a pod, and no service
+lie a 203.0.113.50 "$(lab_ip world 4)"
+lie a "$(lab_ip b1 4)" $balancer            # a pod of this node
+lie a 127.0.0.1 $balancer
+lie a 2001:db8:bad::7 "$(lab_ip b1 6)"
+equal "packets that arrived" "$count" "$(arrived)"
