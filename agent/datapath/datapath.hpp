@@ -93,10 +93,10 @@ struct Tuple {
 
 // One direction of a connection that this node translates.
 struct ConnectionEntry {
-  Tuple from, to;                                       // what a packet looks like when it comes, and what it becomes
-  std::string protocol, use;                            // "TCP", "UDP", "ICMP", "ICMPv6"; "service", "masquerade", "direct"
-  std::string state;                                    // of the connection: "established", …
-  bool reply = false;                                   // towards who began it
+  Tuple from, to;             // what a packet looks like when it comes, and what it becomes
+  std::string protocol, use;  // "TCP", "UDP", "ICMP", "ICMPv6"; "service", "masquerade", "direct"
+  std::string state;          // of the connection: "established", …
+  bool reply = false;         // towards who began it
   std::uint64_t silent_s = 0, connection_silent_s = 0;  // without a packet in this direction, and in either
   std::uint64_t expires_s = 0;                          // until the connection is taken away, should it stay silent
 };
