@@ -47,9 +47,11 @@ static __always_inline enum nk_client nk_client4(__u32 address, __u32 hook)
 		return NK_CLIENT_NONE;
 	if (nk_endpoint4(&address))
 		return NK_CLIENT_FALSE;
+	if (nk_remote4(address))
+		return NK_CLIENT_INSIDE;
 	if (tunnel && hook != NK_HOOK_FROM_OVERLAY && !nk_is_its_node4(tunnel, address))
 		return NK_CLIENT_FALSE;
-	return tunnel || nk_remote4(address) ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
+	return tunnel ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
 }
 
 static __always_inline enum nk_client nk_client6(const __u32 *address, __u32 hook)
@@ -60,9 +62,11 @@ static __always_inline enum nk_client nk_client6(const __u32 *address, __u32 hoo
 		return NK_CLIENT_NONE;
 	if (nk_endpoint6(address))
 		return NK_CLIENT_FALSE;
+	if (nk_remote6(address))
+		return NK_CLIENT_INSIDE;
 	if (tunnel && hook != NK_HOOK_FROM_OVERLAY && !nk_is_its_node6(tunnel, address))
 		return NK_CLIENT_FALSE;
-	return tunnel || nk_remote6(address) ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
+	return tunnel ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
 }
 
 static __noinline int nk_client(const __u32 *address, __u32 hook)
@@ -71,16 +75,27 @@ static __noinline int nk_client(const __u32 *address, __u32 hook)
 }
 
 /* Whether a client that is led to the backend's node can have its answers from there (lib/direct.h): only a pod's. */
-static __noinline bool nk_answers_itself(const __u32 *backend)
+static __noinline bool nk_answers_itself4(__u32 backend)
 {
-	const struct nk_tunnel *tunnel;
+	const struct nk_remote *remote = nk_remote4(backend);
+	const struct nk_tunnel *tunnel =
+		remote ? nk_tunnel_beside(remote->nexthop_family, remote->nexthop.bytes) : nk_tunnel4(backend);
 
-	if (nk_is_mapped(backend)) {
-		tunnel = nk_tunnel4(backend[3]);
-		return tunnel && !nk_is_its_node4(tunnel, backend[3]);
-	}
-	tunnel = nk_tunnel6(backend);
+	return tunnel && !nk_is_its_node4(tunnel, backend);
+}
+
+static __noinline bool nk_answers_itself6(const __u32 *backend)
+{
+	const struct nk_remote *remote = nk_remote6(backend);
+	const struct nk_tunnel *tunnel =
+		remote ? nk_tunnel_beside(remote->nexthop_family, remote->nexthop.bytes) : nk_tunnel6(backend);
+
 	return tunnel && !nk_is_its_node6(tunnel, backend);
+}
+
+static __always_inline bool nk_answers_itself(const __u32 *backend)
+{
+	return nk_is_mapped(backend) ? nk_answers_itself4(backend[3]) : nk_answers_itself6(backend);
 }
 
 /* Its first packet. Returns a drop reason, or NK_DROP_UNSPEC: it is there. */

@@ -8,7 +8,7 @@
 
 #include "lib/ending.h"
 #include "lib/leave.h"
-#include "lib/onward.h"
+#include "lib/reject.h"
 
 /* The backend's node is not reached so any more: the client begins anew. */
 static __noinline int nk_lost_track(struct __sk_buff *ctx, const struct nk_packet *packet,
@@ -23,44 +23,82 @@ static __always_inline bool nk_is_by_tunnel(const struct nk_way *way)
 	return way->mtu && (way->kind == NK_WAY_TUNNEL || way->kind == NK_WAY_WRAP);
 }
 
-static __noinline int nk_lead_on4(struct __sk_buff *ctx, const struct nk_packet *packet,
+/* By the overlay's device. NULL: only a router is known that leads there, or nobody. */
+static __always_inline const struct nk_tunnel *nk_tunnel_by(const struct nk_way *way)
+{
+	if (!way->mtu || way->kind != NK_WAY_REMOTE)
+		return NULL;
+	return nk_tunnel_beside(way->nexthop.nh_family, way->nexthop.ipv6_nh);
+}
+
+static __noinline int nk_lead_by_device4(struct __sk_buff *ctx, const struct nk_tunnel *tunnel, __u32 hook)
+{
+	struct ethhdr *eth = nk_ipv4_frame(ctx);
+
+	if (!eth)
+		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
+	return nk_leave_by_device(ctx, eth, tunnel, hook);
+}
+
+static __noinline int nk_lead_on4(struct __sk_buff *ctx, struct nk_packet *packet,
 				  const struct nk_connection *connection, struct nk_way *way, __u32 hook)
 {
+	const struct nk_tunnel *tunnel = NULL;
 	struct ethhdr *eth;
 	int verdict;
 
-	if (!nk_is_by_tunnel(way))
-		return nk_lost_track(ctx, packet, connection, hook);
+	if (!nk_is_by_tunnel(way)) {
+		tunnel = nk_tunnel_by(way);
+		if (!tunnel)
+			return nk_lost_track(ctx, packet, connection, hook);
+		if (!nk_goes_through(ctx, packet, tunnel->way.mtu))
+			return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, tunnel->way.mtu);
+	}
 	eth = nk_ipv4_frame(ctx);
 	if (!eth)
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
 	nk_hop4((void *)(eth + 1));
-	verdict = nk_wrap(ctx, way, hook);
-	if (verdict != NK_UNTOUCHED)
-		return verdict;
-	eth = nk_ipv4_frame(ctx);
-	if (!eth)
-		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	return nk_leave_by_device(ctx, eth, nk_tunnel4(connection->to.destination[3]), hook);
+	if (!tunnel) {
+		verdict = nk_wrap(ctx, way, hook);
+		if (verdict != NK_UNTOUCHED)
+			return verdict;
+		tunnel = nk_tunnel4(connection->to.destination[3]);
+	}
+	return nk_lead_by_device4(ctx, tunnel, hook);
 }
 
-static __noinline int nk_lead_on6(struct __sk_buff *ctx, const struct nk_packet *packet,
+static __noinline int nk_lead_by_device6(struct __sk_buff *ctx, const struct nk_tunnel *tunnel, __u32 hook)
+{
+	struct ethhdr *eth = nk_ipv6_frame(ctx);
+
+	if (!eth)
+		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
+	return nk_leave_by_device(ctx, eth, tunnel, hook);
+}
+
+static __noinline int nk_lead_on6(struct __sk_buff *ctx, struct nk_packet *packet,
 				  const struct nk_connection *connection, struct nk_way *way, __u32 hook)
 {
+	const struct nk_tunnel *tunnel = NULL;
 	struct ethhdr *eth;
 	int verdict;
 
-	if (!nk_is_by_tunnel(way))
-		return nk_lost_track(ctx, packet, connection, hook);
+	if (!nk_is_by_tunnel(way)) {
+		tunnel = nk_tunnel_by(way);
+		if (!tunnel)
+			return nk_lost_track(ctx, packet, connection, hook);
+		if (!nk_goes_through(ctx, packet, tunnel->way.mtu))
+			return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, tunnel->way.mtu);
+	}
 	eth = nk_ipv6_frame(ctx);
 	if (!eth)
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
 	nk_hop6(ctx, (void *)(eth + 1));
-	verdict = nk_wrap(ctx, way, hook);
-	if (verdict != NK_UNTOUCHED)
-		return verdict;
-	eth = nk_ipv6_frame(ctx);
-	if (!eth)
-		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	return nk_leave_by_device(ctx, eth, nk_tunnel6(connection->to.destination), hook);
+	if (!tunnel) {
+		verdict = nk_wrap(ctx, way, hook);
+		if (verdict != NK_UNTOUCHED)
+			return verdict;
+		tunnel = nk_tunnel6(connection->to.destination);
+	}
+	return nk_lead_by_device6(ctx, tunnel, hook);
 }

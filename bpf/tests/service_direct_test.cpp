@@ -76,6 +76,31 @@ TEST_F(ServiceDirect, OverIPv6ItsDeviceWrapsIt) {
   EXPECT_EQ(outcome.frame, led(talk));
 }
 
+// A node that is reached natively has its own addresses in the overlay.
+TEST_F(ServiceDirect, ToANodeOnTheSameLinkItsDeviceWrapsItToo) {
+  nk_tunnel tunnel{.way = {.ifindex = kUplink, .mtu = kMtu, .nexthop_family = AF_INET, .nexthop = {{192, 0, 2, 9}}},
+                   .device = kOverlayDevice,
+                   .family = AF_INET,
+                   .node = {{192, 0, 2, 9}},
+                   .local = {{192, 0, 2, 1}}};
+  netdev_.add_tunnel("192.0.2.9", 32, tunnel);
+  netdev_.add_tunnel("2001:db8::", 128, tunnel);
+  each([&](const Flavour& flavour) {
+    node_.entrance(flavour.family, 2, 1, NK_ENTRANCE_DIRECT);
+    auto talk = asking(flavour, 2);
+    for (const std::uint8_t flags : {kSyn, kAck}) {
+      talk.flags = flags;
+      const auto outcome = netdev_.run(frame(talk));
+      EXPECT_EQ(outcome.verdict, kRedirect);
+      EXPECT_EQ(outcome.frame, led(talk));
+    }
+    talk.payload = Bytes(kMtu, 7);  // through the uplink, but not through the tunnel
+    const auto before = netdev_.drops();
+    EXPECT_EQ(netdev_.run(frame(talk)).verdict, kRedirect);
+    EXPECT_EQ(difference(before, netdev_.drops()), (std::vector<Drop>{{NK_DROP_TOO_BIG, 1, frame(talk).size()}}));
+  });
+}
+
 TEST_F(ServiceDirect, OnlyForClientsFromOutsideAndPodsOfTheOverlay) {
   const auto& family = families()[0];
   const auto seen_by = [&](const Talk& talk, bool wrapped) {

@@ -5,7 +5,7 @@
 # devices: netkit veth
 . "$(dirname "$0")/../lib.sh"
 services_lab
-with_services+=' | .routing = "overlay" | .masquerade.mode = "bpf"'
+with_services+=' | .routing = "'${DSR_ROUTING:-overlay}'" | .masquerade.mode = "bpf"'
 leading="$with_services | .services.dsr = true"
 agent a "$leading"
 agent b "$with_services"
