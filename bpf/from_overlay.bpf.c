@@ -2,8 +2,9 @@
 /*
  * tcx ingress of the overlay device: what other nodes have wrapped. A node may only send for its own pods and itself,
  * so the inner source decides who the outer one must be, and that is checked for each packet. What is for a pod goes
- * straight into it, what is for this node to the stack; nothing else is for anybody here. What is remembered of a pod's
- * packet, from_netdev uses too (lib/unwrap.h). Verdicts: DROP, REDIRECT, PASS; NEXT only where programs stand behind
+ * straight into it, what is for this node to the stack. Beside that any node may lead clients from outside to services
+ * here (lib/direct.h). Nothing else is for anybody here. What is remembered of a pod's packet, from_netdev uses too
+ * (lib/unwrap.h). Verdicts: DROP, REDIRECT, PASS; NEXT only where programs stand behind
  * ours (lib/verdict.h).
  */
 #include <linux/if_packet.h>
@@ -12,7 +13,6 @@
 #include "lib/deliver.h"
 #include "lib/drop.h"
 #include "lib/encap.h"
-#include "lib/sender.h"
 #include "lib/tunnels.h"
 #include "lib/verdict.h"
 
@@ -98,11 +98,29 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 	return TO_POD;
 }
 
+/* By the addresses that nodes are known by in the overlay. */
+static __noinline bool is_from_node(struct __sk_buff *ctx)
+{
+	const struct nk_tunnel *tunnel;
+	struct bpf_tunnel_key key;
+
+	if (!bpf_skb_get_tunnel_key(ctx, &key, sizeof(key), 0)) {
+		__u32 node = bpf_htonl(key.remote_ipv4);
+
+		tunnel = nk_tunnel4(node);
+		return tunnel && nk_is_its_node4(tunnel, node) && key.tunnel_id == nk_config.vni;
+	}
+	if (bpf_skb_get_tunnel_key(ctx, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
+		return false;
+	tunnel = nk_tunnel6(key.remote_ipv6);
+	return tunnel && nk_is_its_node6(tunnel, key.remote_ipv6) && key.tunnel_id == nk_config.vni;
+}
+
 static __noinline bool is_led4(struct __sk_buff *ctx)
 {
 	struct ethhdr *eth = nk_ipv4_frame(ctx);
 
-	return eth && nk_sender(ctx) &&
+	return eth && is_from_node(ctx) &&
 	       nk_client4(((const struct iphdr *)(eth + 1))->saddr, NK_HOOK_FROM_OVERLAY) == NK_CLIENT_OUTSIDE;
 }
 
@@ -195,7 +213,7 @@ static __noinline bool is_led6(struct __sk_buff *ctx)
 {
 	struct ethhdr *eth = nk_ipv6_frame(ctx);
 
-	return eth && nk_sender(ctx) &&
+	return eth && is_from_node(ctx) &&
 	       nk_client6((const void *)&((const struct ipv6hdr *)(eth + 1))->saddr, NK_HOOK_FROM_OVERLAY) ==
 		       NK_CLIENT_OUTSIDE;
 }

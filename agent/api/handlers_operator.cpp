@@ -174,7 +174,7 @@ Handlers::Reply Handlers::status(Session& /*session*/, const Request& /*request*
       {"program_origin", datapath_.program_origin()},
       {"rcu_expedite", datapath::ExpediteRcu::state()},
       {"endpoints", manager_.size()},
-      {"remotes", node.view.remotes.size()},
+      {"remotes", std::ranges::count(node.view.remotes, false, &datapath::Remote::beside)},
       {"peers", node.peers},
       {"routing", config::routing_name(node.routing)},
       {"tunnels",

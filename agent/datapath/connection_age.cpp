@@ -43,6 +43,8 @@ seconds unhurried(ConnectionState state, std::uint8_t protocol) {
       return kUnanswered;
     case ConnectionState::established:
       return kEstablished;
+    case ConnectionState::led:
+      return protocol == IPPROTO_TCP ? kEstablished : kAnsweredUdp;
     case ConnectionState::half_closed:
       return kHalfClosed;
     case ConnectionState::closed:
@@ -54,11 +56,11 @@ seconds unhurried(ConnectionState state, std::uint8_t protocol) {
   }
 }
 
-// Of a connection whose answers go another way: an acknowledgement, or a second datagram, says that there are some.
+// Of a connection whose answers go another way.
 ConnectionState direct_state(const nk_connection& entry, std::uint8_t protocol) {
-  if (protocol != IPPROTO_TCP) return ConnectionState::answered;
+  if (protocol != IPPROTO_TCP) return ConnectionState::led;
   if ((entry.seen & (NK_CT_FIN | NK_CT_RST)) != 0) return ConnectionState::closing;
-  return (entry.seen & NK_CT_ACK) != 0 ? ConnectionState::established : ConnectionState::opening;
+  return (entry.seen & NK_CT_ACK) != 0 ? ConnectionState::led : ConnectionState::opening;
 }
 
 }  // namespace
@@ -75,6 +77,8 @@ std::string_view to_string(ConnectionState state) {
       return "half-closed";
     case ConnectionState::closed:
       return "closed";
+    case ConnectionState::led:
+      return "led";
     case ConnectionState::closing:
       return "closing";
     case ConnectionState::unanswered:
@@ -101,7 +105,8 @@ Pressure pressure_of(std::uint64_t entries, std::uint64_t max_entries) {
   return entries * 4 > max_entries * 3 ? Pressure::high : Pressure::none;
 }
 
-// Established connections of TCP keep their time: their ends would not begin anew.
+// Established connections of TCP keep their time: their ends would not begin anew. Of one that is led nobody but the
+// client has said that it is, who may be anybody.
 std::chrono::nanoseconds limit_of(ConnectionState state, std::uint8_t protocol, Pressure pressure) {
   const auto usual = unhurried(state, protocol);
   if (pressure == Pressure::none) return usual;
@@ -109,6 +114,8 @@ std::chrono::nanoseconds limit_of(ConnectionState state, std::uint8_t protocol, 
     case ConnectionState::opening:
     case ConnectionState::unanswered:
       return pressure == Pressure::high ? usual / 4 : kLeast;
+    case ConnectionState::led:
+      return pressure == Pressure::high ? usual / 4 : usual / 16;
     case ConnectionState::answered:
     case ConnectionState::closing:
       return usual / 4;
@@ -121,6 +128,7 @@ std::chrono::nanoseconds limit_of(ConnectionState state, std::uint8_t protocol, 
 }
 
 std::chrono::nanoseconds least_limit(const nk_connection& entry, std::uint8_t protocol, Pressure pressure) {
+  if (entry.use == NK_CT_DIRECT) return limit_of(direct_state(entry, protocol), protocol, pressure);
   if (is_short_lived(entry, protocol)) return limit_of(ConnectionState::half, protocol, pressure);
   const auto state = protocol == IPPROTO_TCP ? ConnectionState::half_closed : ConnectionState::answered;
   return limit_of(state, protocol, pressure);

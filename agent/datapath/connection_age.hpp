@@ -24,7 +24,8 @@ enum class ConnectionState : std::uint8_t {
   established,  // TCP
   half_closed,  // TCP: one side has said that it is done
   closed,       // TCP: both have, or one has broken it off
-  closing,      // TCP, whose answers are not seen: the client is done, or has broken it off
+  led,          // to another node, which answers: the client has acknowledged something, or sends datagrams
+  closing,      // TCP, led to another node: the client is done, or has broken it off
   unanswered,   // other protocols: no packet has come back
   answered,
 };

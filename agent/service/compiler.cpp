@@ -47,12 +47,16 @@ class Planner {
     const auto& balanced = service_.load_balancer_ips;
     const bool bound = std::ranges::find(balanced, planned.frontend.address) != balanced.end();
     planned.entrance = Entrance{.set = set, .ranges = bound && !ranges_of(service_, set).empty()};
-    if (facts_.overlay && set.scope == Scope::cluster) add_led(planned.frontend, planned.kind, set);
+    if (facts_.overlay && set.scope == Scope::cluster) {
+      add_led(planned.frontend, planned.kind, set, planned.entrance->ranges);
+    }
   }
-  void add_led(Frontend frontend, Kind kind, SetKey set) {
+  void add_led(Frontend frontend, Kind kind, const SetKey& set, bool ranges) {
     frontend.led = true;
-    set.scope = Scope::local;
-    planned_.push_back({.frontend = frontend, .kind = kind, .set = set, .entrance = Entrance{.set = set}});
+    auto local = set;
+    local.scope = Scope::local;
+    planned_.push_back(
+        {.frontend = frontend, .kind = kind, .set = set, .entrance = Entrance{.set = local, .ranges = ranges}});
   }
 
   const kube::Service& service_;

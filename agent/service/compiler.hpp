@@ -11,7 +11,7 @@
 //   IPs, not the node's own sockets. A family that has none is open to everybody.
 // - NodePorts are at the node's addresses, not at loopback ones: what connects to 127.0.0.1 means the node itself.
 // - Whom another node leads here has asked at one of those frontends, where its entrance goes to the whole cluster: he
-//   gets a pod of this node.
+//   gets a pod of this node, or as long as none is known any of the cluster.
 // A pod's port of the node is at the same addresses as NodePorts, or at one address. Who asks there gets the pod, which
 // sees who that is.
 // What the programs cannot do has no entrance: SCTP.

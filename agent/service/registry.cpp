@@ -246,8 +246,8 @@ void Registry::furnish(const Record& record, Set& set) const {
   bool is_entered = false;
   bool has_ranges = false;
   for (const auto& each : record.frontends) {
-    if (!each.entrance || each.entrance->set != set.key || each.frontend.led) continue;
-    is_entered = true;
+    if (!each.entrance || each.entrance->set != set.key) continue;
+    is_entered = is_entered || !each.frontend.led;
     has_ranges = has_ranges || each.entrance->ranges;
   }
   if (has_ranges) set.ranges = ranges_of(*record.service, set.key);
@@ -329,14 +329,14 @@ void Registry::settle(const Frontend& frontend, Changes& changes) {
 
 void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Changes& changes) const {
   const auto* holder = holder_of(holding);
-  const auto gone = [&] {
+  if (holder == nullptr || !holder->entrance) {
     if (std::exchange(holding.written_entrance, {})) changes.gone_entrances.push_back(frontend);
-  };
-  if (holder == nullptr || !holder->entrance) return gone();
+    return;
+  }
   const auto& record = holder->owner->second;
   const auto& entrance = *holder->entrance;
-  const auto set = std::ranges::find(record.sets, entrance.set, &Set::key);
-  if (frontend.led && set->members.empty()) return gone();
+  auto set = std::ranges::find(record.sets, entrance.set, &Set::key);
+  if (frontend.led && set->members.empty()) set = std::ranges::find(record.sets, holder->set, &Set::key);
   const auto is_own = [this](const Member& member) {
     return std::ranges::count(facts_.addresses, member.address) != 0;
   };
@@ -344,7 +344,7 @@ void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Chang
   const EntranceEntry entry{.set = set->id,
                             .count = static_cast<std::uint32_t>(set->members.size()),
                             .affinity_s = record.service ? record.service->affinity_s : 0,
-                            .keep_source = entrance.set.scope == Scope::local,
+                            .keep_source = entrance.set.scope == Scope::local && !frontend.led,
                             .ranges = entrance.ranges,
                             .table = set->places,
                             .direct = facts_.dsr && entrance.set.scope == Scope::cluster};

@@ -111,9 +111,12 @@ static __always_inline int nk_open_direct(const struct nk_packet *packet, struct
 static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet *packet,
 				   const struct nk_entrance *entrance, bool inside, __u32 hook)
 {
-	struct nk_connection forward = { .ifindex = nk_device_back(ctx, packet->tuple.source, ctx->ifindex, hook) };
+	const struct nk_tuple *asked = &packet->tuple;
+	struct nk_connection forward = { .ifindex = nk_device_back(ctx, asked->source, asked->destination, hook) };
 	int reason = nk_choose(packet, entrance, &forward);
 
+	if (!reason && !forward.ifindex)
+		return NK_DROP_UNREACHABLE_BACKEND;
 	if (!reason && nk_config.vni && entrance->flags & NK_ENTRANCE_DIRECT && !inside &&
 	    nk_answers_itself(forward.to.destination))
 		return nk_open_direct(packet, &forward);
@@ -136,7 +139,7 @@ static __noinline struct nk_entrance *nk_inner_entrance(const struct nk_tuple *a
 
 	service.led = 1;
 	entrance = bpf_map_lookup_elem(&nk_entrance_v1, &service);
-	if (entrance || !self)
+	if (entrance || !self || !nk_is_tunnelled(asked->destination))
 		return entrance;
 	nk_copy_address(service.address, nk_is_mapped(asked->destination) ? self->address4 : self->address6);
 	return bpf_map_lookup_elem(&nk_entrance_v1, &service);
@@ -182,7 +185,8 @@ static __always_inline bool nk_led_both_ways(const struct nk_packet *packet, con
 {
 	if (hook != NK_HOOK_FROM_OVERLAY || !nk_is_direct(connection))
 		return false;
-	nk_take_out(&packet->tuple, connection);
+	if (!packet->quoted)
+		nk_take_out(&packet->tuple, connection);
 	return true;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Direct server return (DSR): a client whose backend is reached by the overlay is led to that one's node as it came,
- * and the node answers the client itself, under the address that was asked for. Each node chooses among its own pods
- * (nk_inner_entrance). So answers take one hop less, the pod sees the client, and the tunnel says who may lead here.
+ * Direct server return (DSR): a client whose backend is a pod of another node is led to that node as it came, by the
+ * overlay, and the node answers the client itself, under the address that was asked for. Each node chooses among its
+ * own pods (nk_inner_entrance). So answers take one hop less, the pod sees the client, and the tunnel says who may lead
+ * here.
  */
 #pragma once
 
@@ -10,11 +11,15 @@
 #include "lib/leave.h"
 #include "lib/reject.h"
 
-/* The backend's node is not reached so any more: the client begins anew. */
+/*
+ * The backend's node is not reached so, for a moment or for good. Who can begin anew does, and a stream goes on when
+ * the tunnel is back.
+ */
 static __noinline int nk_lost_track(struct __sk_buff *ctx, const struct nk_packet *packet,
 				    const struct nk_connection *connection, __u32 hook)
 {
-	nk_take_out(&packet->tuple, connection);
+	if (!packet->quoted && (packet->tuple.protocol != IPPROTO_TCP || nk_begins(packet)))
+		nk_take_out(&packet->tuple, connection);
 	return nk_drop(ctx, hook, NK_DROP_UNREACHABLE_BACKEND);
 }
 

@@ -39,6 +39,11 @@ static __always_inline struct nk_connection *nk_continued(const struct nk_packet
 	if (!nk_config.services || !connection || connection->reply || connection->use == NK_CT_MASQUERADE ||
 	    packet->quoted)
 		return connection;
+	/* The node had an overlay when that one began. */
+	if (!nk_config.vni && unlikely(connection->use == NK_CT_DIRECT)) {
+		bpf_map_delete_elem(&nk_ct_v1, &packet->tuple);
+		return NULL;
+	}
 	if (likely(packet->tuple.protocol == IPPROTO_TCP && !nk_begins(packet)))
 		return connection;
 	return nk_begins_anew(packet, connection) ? NULL : connection;

@@ -14,6 +14,13 @@ namespace {
 
 constexpr std::size_t kWrapping = 50, kMtu = 1450;
 
+Bytes led(const Talk& talk) {
+  auto expected = frame(with_ends(talk, talk.ends));
+  std::ranges::copy(kOverlayMac, expected.begin());
+  std::ranges::copy(kSenderMac, expected.begin() + 6);
+  return expected;
+}
+
 class ServiceDirect : public testing::Test {
  protected:
   ServiceDirect() {
@@ -21,12 +28,6 @@ class ServiceDirect : public testing::Test {
   }
   static Talk asking(const Flavour& flavour, std::uint32_t set = 4) {
     return flavour.asking(flavour.family.client, 40000, set);
-  }
-  static Bytes led(const Talk& talk) {
-    auto expected = frame(with_ends(talk, talk.ends));
-    std::ranges::copy(kOverlayMac, expected.begin());
-    std::ranges::copy(kSenderMac, expected.begin() + 6);
-    return expected;
   }
   void expect_led(const Bytes& comes, const Bytes& leaves) const {
     const auto outcome = netdev_.run(comes);
@@ -76,29 +77,46 @@ TEST_F(ServiceDirect, OverIPv6ItsDeviceWrapsIt) {
   EXPECT_EQ(outcome.frame, led(talk));
 }
 
-// A node that is reached natively has its own addresses in the overlay.
-TEST_F(ServiceDirect, ToANodeOnTheSameLinkItsDeviceWrapsItToo) {
+// A node that is reached natively has its own addresses in the overlay. XDP must not go on with what leaves so.
+TEST(ServiceDirectNearby, ToANodeOnTheSameLinkItsDeviceWrapsItToo) {
+  auto config = kServicesOverlay;
+  config.express = 1;
+  const ServiceNode node(config, config);
+  const auto& netdev = node.netdev.program;
   nk_tunnel tunnel{.way = {.ifindex = kUplink, .mtu = kMtu, .nexthop_family = AF_INET, .nexthop = {{192, 0, 2, 9}}},
                    .device = kOverlayDevice,
                    .family = AF_INET,
                    .node = {{192, 0, 2, 9}},
                    .local = {{192, 0, 2, 1}}};
-  netdev_.add_tunnel("192.0.2.9", 32, tunnel);
-  netdev_.add_tunnel("2001:db8::", 128, tunnel);
+  netdev.add_tunnel("192.0.2.9", 32, tunnel);
+  netdev.add_tunnel("2001:db8::", 128, tunnel);
   each([&](const Flavour& flavour) {
-    node_.entrance(flavour.family, 2, 1, NK_ENTRANCE_DIRECT);
-    auto talk = asking(flavour, 2);
+    node.entrance(flavour.family, 2, 1, NK_ENTRANCE_DIRECT);
+    auto talk = flavour.asking(flavour.family.client, 40000, 2);
     for (const std::uint8_t flags : {kSyn, kAck}) {
       talk.flags = flags;
-      const auto outcome = netdev_.run(frame(talk));
+      const auto outcome = netdev.run(frame(talk));
       EXPECT_EQ(outcome.verdict, kRedirect);
       EXPECT_EQ(outcome.frame, led(talk));
+      EXPECT_EQ(node.connection(talk.ends, talk.protocol).value().tick & NK_CT_EXPRESS, 0U);
     }
     talk.payload = Bytes(kMtu, 7);  // through the uplink, but not through the tunnel
-    const auto before = netdev_.drops();
-    EXPECT_EQ(netdev_.run(frame(talk)).verdict, kRedirect);
-    EXPECT_EQ(difference(before, netdev_.drops()), (std::vector<Drop>{{NK_DROP_TOO_BIG, 1, frame(talk).size()}}));
+    const auto before = netdev.drops();
+    EXPECT_EQ(netdev.run(frame(talk)).verdict, kRedirect);
+    EXPECT_EQ(difference(before, netdev.drops()), (std::vector<Drop>{{NK_DROP_TOO_BIG, 1, frame(talk).size()}}));
   });
+}
+
+TEST(ServiceDirectNearby, WithoutTheOverlayThatItBeganWithItBeginsAnew) {
+  const ServiceNode node;
+  const Flavour flavour{.family = families()[0], .protocol = kUdp};
+  const auto talk = flavour.asking(flavour.family.client, 40000, 1);
+  nk_connection former{};
+  former.to = tuple_of({flavour.family.client, 40000, flavour.family.overlay, kBackendPort}, kUdp);
+  former.set = former.backend = 4;
+  former.use = NK_CT_DIRECT;
+  put(node.netdev.program, "nk_ct_v1", tuple_of(talk.ends, kUdp), former);
+  expect_becomes(node.netdev.program, talk, {flavour.family.client, 40000, flavour.family.pod, kBackendPort});
 }
 
 TEST_F(ServiceDirect, OnlyForClientsFromOutsideAndPodsOfTheOverlay) {
@@ -182,7 +200,7 @@ TEST_F(ServiceDirect, DatagramsGoToAnotherBackendWhenTheirsHasGone) {
   expect_becomes(netdev_, talk, {talk.ends.from, 40000, family.pod, kBackendPort});
 }
 
-TEST_F(ServiceDirect, WithoutAWayThereItIsDroppedAndForgotten) {
+TEST_F(ServiceDirect, WithoutAWayThereItIsDroppedAndMayBeginAnew) {
   const auto talk = asking({.family = families()[0]});
   expect_led(talk);
   const nk_prefix4 pods{.length = 24, .address = htonl(0x0a000700)};
@@ -191,6 +209,8 @@ TEST_F(ServiceDirect, WithoutAWayThereItIsDroppedAndForgotten) {
   auto more = talk;
   more.flags = kAck;
   expect_dropped(netdev_, more, NK_DROP_UNREACHABLE_BACKEND);
+  EXPECT_TRUE(connection(talk)) << "a stream goes on when the tunnel is back";
+  expect_dropped(netdev_, talk, NK_DROP_UNREACHABLE_BACKEND);
   EXPECT_FALSE(connection(talk));
 }
 

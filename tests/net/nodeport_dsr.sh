@@ -110,6 +110,12 @@ in_force a1
 slices
 eventually 5 '[ "$(talk tcp "$(lab_ip a 4)" 30080)" = "error: Connection refused" ]' || fail "an answer: $(talk tcp "$(lab_ip a 4)" 30080)"
 
+note "endpoints that do not say which node they are on: whoever is asked serves with all of them"
+slices a1 b1 b2
+for family in $both; do jq 'del(.endpoints[].nodeName)' "$manifests/slice-web-$family.json" | put "slice-web-$family.json"; done
+in_force "a1 b1 b2"
+slices
+
 note "who may ask, and who keeps a backend"
 service '.spec.loadBalancerSourceRanges = ["198.51.100.0/24"]'
 slices b1 b2

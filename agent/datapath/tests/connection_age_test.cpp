@@ -105,10 +105,10 @@ TEST(ConnectionDirect, IsBoundedByWhatTheClientHasShown) {
     std::uint64_t usual, high, highest;
   };
   for (const auto& row : {Row{IPPROTO_TCP, kSyn, ConnectionState::opening, 30, 7, 2},
-                          Row{IPPROTO_TCP, kOpen, ConnectionState::established, 8000, 8000, 8000},
+                          Row{IPPROTO_TCP, kOpen, ConnectionState::led, 8000, 2000, 500},
                           Row{IPPROTO_TCP, kFin, ConnectionState::closing, 120, 30, 30},
                           Row{IPPROTO_TCP, kOpen | kRst, ConnectionState::closing, 120, 30, 30},
-                          Row{IPPROTO_UDP, kSyn, ConnectionState::answered, 120, 30, 30}}) {
+                          Row{IPPROTO_UDP, kSyn, ConnectionState::led, 120, 30, 7}}) {
     ConnectionPair pair{.key = {}, .entry = direction(false, row.seen, 0), .other = {}};
     pair.key.protocol = row.protocol;
     pair.entry.use = NK_CT_DIRECT;

@@ -99,11 +99,22 @@ TEST_F(EntranceTest, WhomAnotherNodeLeadsHereGetsAPodOfThisNode) {
   }
   EXPECT_EQ(maps.entrances.size(), 4U);
   restart({endpoint("10.0.0.1"), here("10.0.0.2"), here("10.0.0.3")});
-  // Nobody leads clients to where no pod is.
+  // Of no pod is known that it is here: another node may know more, or not yet know of its end.
+  auto led = balancer;
+  led.led = true;
   tell({endpoint("10.0.0.1")});
-  EXPECT_THAT(maps.entrances, UnorderedElementsAre(Key(node_port), Key(balancer)));
+  EXPECT_THAT(maps.behind_entrance(led), ElementsAre("10.0.0.1:8080"));
+  EXPECT_FALSE(maps.entrances.at(led).keep_source || maps.entrances.at(led).direct);
+  restart({endpoint("10.0.0.1")});
+  tell({});
+  EXPECT_EQ(maps.entrances.at(led).count, 0U);
   tell({here("10.0.0.2")});
-  EXPECT_EQ(maps.entrances.size(), 4U);
+  EXPECT_THAT(maps.behind_entrance(led), ElementsAre("10.0.0.2:8080"));
+  service.source_ranges = {cidr("198.51.100.0/24")};
+  tell({here("10.0.0.2")});
+  EXPECT_TRUE(maps.entrances.at(led).ranges);
+  EXPECT_THAT(maps.ranges,
+              testing::Contains(Range{.set = maps.entrances.at(led).set, .clients = cidr("198.51.100.0/24")}));
   // With policy Local no other node leads clients on.
   service.external_local = true;
   tell({here("10.0.0.2")});
