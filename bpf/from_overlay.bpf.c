@@ -2,8 +2,9 @@
 /*
  * tcx ingress of the overlay device: what other nodes have wrapped. A node may only send for its own pods and itself,
  * so the inner source decides who the outer one must be, and that is checked for each packet. What is for a pod goes
- * straight into it, what is for this node to the stack; nothing else is for anybody here. What is remembered of a pod's
- * packet, from_netdev uses too (lib/unwrap.h). Verdicts: DROP, REDIRECT, PASS; NEXT only where programs stand behind
+ * straight into it, what is for this node to the stack. Beside that any node may lead clients from outside to services
+ * here (lib/direct.h). Nothing else is for anybody here. What is remembered of a pod's packet, from_netdev uses too
+ * (lib/unwrap.h). Verdicts: DROP, REDIRECT, PASS; NEXT only where programs stand behind
  * ours (lib/verdict.h).
  */
 #include <linux/if_packet.h>
@@ -63,7 +64,7 @@ static __noinline bool is_for_node6(struct __sk_buff *ctx, const struct ipv6hdr 
 	return is_for_node(ctx, &route);
 }
 
-enum found { REFUSED, TO_NODE, TO_STACK, TO_POD };
+enum found { REFUSED, LED_HERE, TO_NODE, TO_STACK, TO_POD };
 
 /* There is no room to remember IPv6 ones: flows between those are looked up each time. */
 static __always_inline void remember_ends(struct nk_way *way, const struct nk_tunnel *owner)
@@ -80,6 +81,8 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 
 	nk_after_epoch(&flow->epoch);
 	owner = nk_tunnel4(ip->saddr);
+	if (!owner && nk_config.services && nk_may_forward())
+		return LED_HERE;
 	if (!owner || !nk_came_from(ctx, owner)) {
 		refuse_source(ctx);
 		return REFUSED;
@@ -93,6 +96,40 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 	remember_ends(&flow->way, owner);
 	nk_flow4_set(flow, owner->family == NK_AF_INET ? epoch : 0, NK_FLOW_TUNNEL, nk_pair4(ip));
 	return TO_POD;
+}
+
+/* By the addresses that nodes are known by in the overlay. */
+static __noinline bool is_from_node(struct __sk_buff *ctx)
+{
+	const struct nk_tunnel *tunnel;
+	struct bpf_tunnel_key key;
+
+	if (!bpf_skb_get_tunnel_key(ctx, &key, sizeof(key), 0)) {
+		__u32 node = bpf_htonl(key.remote_ipv4);
+
+		tunnel = nk_tunnel4(node);
+		return tunnel && nk_is_its_node4(tunnel, node) && key.tunnel_id == nk_config.vni;
+	}
+	if (bpf_skb_get_tunnel_key(ctx, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
+		return false;
+	tunnel = nk_tunnel6(key.remote_ipv6);
+	return tunnel && nk_is_its_node6(tunnel, key.remote_ipv6) && key.tunnel_id == nk_config.vni;
+}
+
+static __noinline bool is_led4(struct __sk_buff *ctx)
+{
+	struct ethhdr *eth = nk_ipv4_frame(ctx);
+
+	return eth && is_from_node(ctx) &&
+	       nk_client4(((const struct iphdr *)(eth + 1))->saddr, NK_HOOK_FROM_OVERLAY) == NK_CLIENT_OUTSIDE;
+}
+
+/* Clients from outside whom a node of ours has led to a service's pods here; nobody else of theirs comes this way. */
+static __noinline int led_here4(struct __sk_buff *ctx)
+{
+	int verdict = is_led4(ctx) ? nk_serve4(ctx, NK_HOOK_FROM_OVERLAY, false) : NK_UNTOUCHED;
+
+	return verdict == NK_UNTOUCHED ? refuse_source(ctx) : verdict;
 }
 
 /* Answers to whom this node has translated, and who asks it for a service; else the node itself. */
@@ -134,6 +171,8 @@ static __always_inline int from_overlay4(struct __sk_buff *ctx)
 
 		if (found == REFUSED)
 			return TCX_DROP;
+		if (found == LED_HERE)
+			return led_here4(ctx);
 		if (found == TO_NODE)
 			return to_node4(ctx);
 		if (found == TO_STACK)
@@ -153,6 +192,8 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 
 	nk_after_epoch(&flow->epoch);
 	owner = nk_tunnel6(&ip->saddr);
+	if (!owner && nk_config.services && nk_may_forward())
+		return LED_HERE;
 	if (!owner || !nk_came_from(ctx, owner)) {
 		refuse_source(ctx);
 		return REFUSED;
@@ -166,6 +207,23 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 	remember_ends(&flow->way, owner);
 	nk_flow6_set(flow, owner->family == NK_AF_INET ? epoch : 0, NK_FLOW_TUNNEL, nk_pair6(ip));
 	return TO_POD;
+}
+
+static __noinline bool is_led6(struct __sk_buff *ctx)
+{
+	struct ethhdr *eth = nk_ipv6_frame(ctx);
+
+	return eth && is_from_node(ctx) &&
+	       nk_client6((const void *)&((const struct ipv6hdr *)(eth + 1))->saddr, NK_HOOK_FROM_OVERLAY) ==
+		       NK_CLIENT_OUTSIDE;
+}
+
+/* As led_here4(). */
+static __noinline int led_here6(struct __sk_buff *ctx)
+{
+	int verdict = is_led6(ctx) ? nk_serve6(ctx, NK_HOOK_FROM_OVERLAY, false) : NK_UNTOUCHED;
+
+	return verdict == NK_UNTOUCHED ? refuse_source(ctx) : verdict;
 }
 
 /* Answers to whom this node has translated, and who asks it for a service; else the node itself. */
@@ -207,6 +265,8 @@ static __always_inline int from_overlay6(struct __sk_buff *ctx)
 
 		if (found == REFUSED)
 			return TCX_DROP;
+		if (found == LED_HERE)
+			return led_here6(ctx);
 		if (found == TO_NODE)
 			return to_node6(ctx);
 		if (found == TO_STACK)

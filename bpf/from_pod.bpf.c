@@ -145,7 +145,7 @@ static __noinline bool pace_in_stack4(struct __sk_buff *ctx)
 		return true;
 	route.ipv4_src = ends[0];
 	route.ipv4_dst = ends[1];
-	return pace_if_sent(ctx, pace, &route, nk_tunnel4(ends[1]));
+	return pace_if_sent(ctx, pace, &route, nk_remote4(ends[1]) ? NULL : nk_tunnel4(ends[1]));
 }
 
 static __noinline bool pace_in_stack6(struct __sk_buff *ctx)
@@ -158,7 +158,7 @@ static __noinline bool pace_in_stack6(struct __sk_buff *ctx)
 			       sizeof(route.ipv6_src) + sizeof(route.ipv6_dst)) ||
 	    nk_endpoint6(route.ipv6_dst))
 		return true;
-	return pace_if_sent(ctx, pace, &route, nk_tunnel6(route.ipv6_dst));
+	return pace_if_sent(ctx, pace, &route, nk_remote6(route.ipv6_dst) ? NULL : nk_tunnel6(route.ipv6_dst));
 }
 
 static __always_inline int to_stack4(struct __sk_buff *ctx)

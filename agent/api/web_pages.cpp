@@ -23,7 +23,7 @@ void write_node(MetricsWriter& out, const NodeStatus& node) {
   out.family("netkite_peers", "gauge", "Other nodes.");
   out.sample(figure(node.peers));
   out.family("netkite_remotes", "gauge", "Prefixes that lead to other nodes.");
-  out.sample(figure(node.view.remotes.size()));
+  out.sample(figure(std::ranges::count(node.view.remotes, false, &datapath::Remote::beside)));
   out.family("process_resident_memory_bytes", "gauge", "Resident set of the agent.");
   out.sample(figure(resident_bytes()));
 }

@@ -7,8 +7,13 @@ namespace netkite::app {
 namespace {
 
 service::Facts facts_of(const config::Options& options) {
-  return {
-      .addresses = {}, .zone = {}, .external_ips = options.services.external_ips, .maglev = options.services.maglev};
+  const auto& services = options.services;
+  return {.addresses = {},
+          .zone = {},
+          .external_ips = services.external_ips,
+          .maglev = services.maglev,
+          .overlay = config::has_overlay(options),
+          .dsr = services.dsr};
 }
 
 }  // namespace

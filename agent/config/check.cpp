@@ -108,6 +108,12 @@ class Checker {
     if (services.host_ports && !services.enabled) {
       problem("services.host_ports: it needs services.enabled, whose programs serve them");
     }
+    if (services.dsr && !services.enabled) {
+      problem("services.dsr: it needs services.enabled, whose programs lead clients to other nodes");
+    }
+    if (services.dsr && !has_overlay(options_)) {
+      problem(R"(services.dsr: clients are led to other nodes by the overlay: set routing to "overlay" or "auto")");
+    }
     ports();
   }
 

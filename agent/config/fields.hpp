@@ -133,6 +133,7 @@ void visit_fields(Visitor& visit, Is<Services> auto& services) {
   visit("last_port", services.last_port, Range{1024, 65535});
   visit("xdp", services.xdp);
   visit("maglev", services.maglev);
+  visit("dsr", services.dsr);
 }
 
 template <typename Visitor>

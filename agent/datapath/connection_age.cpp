@@ -20,6 +20,8 @@ constexpr seconds kEstablished{8'000};
 constexpr seconds kHalfClosed{3'600};
 // Last packets that were lost are repeated.
 constexpr seconds kClosed{10};
+// Whether the server is done too is not seen. As long as it sends, the client acknowledges.
+constexpr seconds kClosing{120};
 constexpr seconds kAnsweredUdp{120};
 constexpr seconds kAnsweredIcmp{30};
 // Times are written to a second: less would take away what has just come.
@@ -41,13 +43,24 @@ seconds unhurried(ConnectionState state, std::uint8_t protocol) {
       return kUnanswered;
     case ConnectionState::established:
       return kEstablished;
+    case ConnectionState::led:
+      return protocol == IPPROTO_TCP ? kEstablished : kAnsweredUdp;
     case ConnectionState::half_closed:
       return kHalfClosed;
     case ConnectionState::closed:
       return kClosed;
+    case ConnectionState::closing:
+      return kClosing;
     default:
       return protocol == IPPROTO_UDP ? kAnsweredUdp : kAnsweredIcmp;
   }
+}
+
+// Of a connection whose answers go another way.
+ConnectionState direct_state(const nk_connection& entry, std::uint8_t protocol) {
+  if (protocol != IPPROTO_TCP) return ConnectionState::led;
+  if ((entry.seen & (NK_CT_FIN | NK_CT_RST)) != 0) return ConnectionState::closing;
+  return (entry.seen & NK_CT_ACK) != 0 ? ConnectionState::led : ConnectionState::opening;
 }
 
 }  // namespace
@@ -64,6 +77,10 @@ std::string_view to_string(ConnectionState state) {
       return "half-closed";
     case ConnectionState::closed:
       return "closed";
+    case ConnectionState::led:
+      return "led";
+    case ConnectionState::closing:
+      return "closing";
     case ConnectionState::unanswered:
       return "unanswered";
     default:
@@ -72,6 +89,7 @@ std::string_view to_string(ConnectionState state) {
 }
 
 ConnectionState state_of(const ConnectionPair& pair) {
+  if (pair.entry.use == NK_CT_DIRECT) return direct_state(pair.entry, pair.key.protocol);
   if (!pair.other) return ConnectionState::half;
   if (pair.key.protocol != IPPROTO_TCP) {
     const auto& reply = pair.entry.reply != 0 ? pair.entry : *pair.other;
@@ -87,7 +105,8 @@ Pressure pressure_of(std::uint64_t entries, std::uint64_t max_entries) {
   return entries * 4 > max_entries * 3 ? Pressure::high : Pressure::none;
 }
 
-// Established connections of TCP keep their time: their ends would not begin anew.
+// Established connections of TCP keep their time: their ends would not begin anew. Of one that is led nobody but the
+// client has said that it is, who may be anybody.
 std::chrono::nanoseconds limit_of(ConnectionState state, std::uint8_t protocol, Pressure pressure) {
   const auto usual = unhurried(state, protocol);
   if (pressure == Pressure::none) return usual;
@@ -95,7 +114,10 @@ std::chrono::nanoseconds limit_of(ConnectionState state, std::uint8_t protocol, 
     case ConnectionState::opening:
     case ConnectionState::unanswered:
       return pressure == Pressure::high ? usual / 4 : kLeast;
+    case ConnectionState::led:
+      return pressure == Pressure::high ? usual / 4 : usual / 16;
     case ConnectionState::answered:
+    case ConnectionState::closing:
       return usual / 4;
     case ConnectionState::half:
     case ConnectionState::closed:
@@ -106,6 +128,7 @@ std::chrono::nanoseconds limit_of(ConnectionState state, std::uint8_t protocol, 
 }
 
 std::chrono::nanoseconds least_limit(const nk_connection& entry, std::uint8_t protocol, Pressure pressure) {
+  if (entry.use == NK_CT_DIRECT) return limit_of(direct_state(entry, protocol), protocol, pressure);
   if (is_short_lived(entry, protocol)) return limit_of(ConnectionState::half, protocol, pressure);
   const auto state = protocol == IPPROTO_TCP ? ConnectionState::half_closed : ConnectionState::answered;
   return limit_of(state, protocol, pressure);

@@ -19,11 +19,13 @@ struct ConnectionPair {
 };
 
 enum class ConnectionState : std::uint8_t {
-  half,         // one direction only: a program was between its two inserts, or could not finish
+  half,         // a direction is missing: a program was between its two inserts, or could not finish
   opening,      // TCP: whoever began it has not acknowledged the answer
   established,  // TCP
   half_closed,  // TCP: one side has said that it is done
   closed,       // TCP: both have, or one has broken it off
+  led,          // to another node, which answers: the client has acknowledged something, or sends datagrams
+  closing,      // TCP, led to another node: the client is done, or has broken it off
   unanswered,   // other protocols: no packet has come back
   answered,
 };

@@ -18,14 +18,17 @@ constexpr std::uint32_t kListed = 96;
 constexpr std::uint32_t kFlushed = 512;
 constexpr std::uint32_t kSwept = 512;
 
-constexpr std::array<std::uint8_t, 2> kUses = {NK_CT_SERVICE, NK_CT_MASQUERADE};
+constexpr std::array<std::uint8_t, 3> kUses = {NK_CT_SERVICE, NK_CT_MASQUERADE, NK_CT_DIRECT};
 constexpr std::array<std::uint8_t, 4> kProtocols = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6};
 
 std::uint64_t in_seconds(std::chrono::nanoseconds time) {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(time).count());
 }
 
-std::string use_name(std::uint8_t use) { return use == NK_CT_SERVICE ? "service" : "masquerade"; }
+std::string use_name(std::uint8_t use) {
+  if (use == NK_CT_DIRECT) return "direct";
+  return use == NK_CT_SERVICE ? "service" : "masquerade";
+}
 
 // The key of a connection's other direction.
 nk_tuple reversed(const nk_tuple& tuple) {
@@ -144,6 +147,9 @@ Result<std::size_t> ConnectionMap::take_over(const std::vector<MaskedConnection>
 
 // An answers' entry may have been left behind whose client has begun anew, with answers that look otherwise.
 Result<ConnectionPair> ConnectionMap::pair_of(const Table::Entry& entry) const {
+  if (entry.second.use == NK_CT_DIRECT) {
+    return ConnectionPair{.key = entry.first, .entry = entry.second, .other = std::nullopt};
+  }
   auto other = table_.lookup(reversed(entry.second.to));
   if (!other) return tl::make_unexpected(other.error());
   if (*other && reversed((*other)->to) != entry.first) other->reset();
@@ -237,7 +243,7 @@ Result<ConnectionMap::Fate> ConnectionMap::judge(const Table::Entry& entry, std:
 // Both directions by the first one: the other may look as if it stayed, and go in the same round.
 void ConnectionMap::count(const Table::Entry& entry) {
   if (entry.second.reply != 0) return;
-  finding_.entries += 2;
+  finding_.entries += entry.second.use == NK_CT_DIRECT ? 1 : 2;
   const auto use = std::ranges::find(kUses, entry.second.use);
   const auto protocol = std::ranges::find(kProtocols, entry.first.protocol);
   if (use == kUses.end() || protocol == kProtocols.end()) return;

@@ -35,7 +35,7 @@ class ConnectionMap {
   [[nodiscard]] Result<Fate> take(const ConnectionPair& pair) const;
 
  private:
-  static constexpr std::size_t kKinds = 8;
+  static constexpr std::size_t kKinds = 12;
   struct Tally {
     std::uint64_t entries = 0;
     std::uint64_t short_lived = 0;              // of them, or expired

@@ -43,6 +43,7 @@ struct Remote {
     auto operator<=>(const Tunnel&) const = default;
   };
   std::optional<Tunnel> tunnel{};  // by the overlay; `mtu` is what fits into it
+  bool beside = false;             // tunnels: only for clients that are led there; all else has a native way
   std::optional<Ip> source{};      // tunnels: what the other node knows this one by, in the prefix's family
   auto operator<=>(const Remote&) const = default;
 };
@@ -93,10 +94,10 @@ struct Tuple {
 
 // One direction of a connection that this node translates.
 struct ConnectionEntry {
-  Tuple from, to;                                       // what a packet looks like when it comes, and what it becomes
-  std::string protocol, use;                            // "TCP", "UDP", "ICMP", "ICMPv6"; "service", "masquerade"
-  std::string state;                                    // of the connection: "established", …
-  bool reply = false;                                   // towards who began it
+  Tuple from, to;             // what a packet looks like when it comes, and what it becomes
+  std::string protocol, use;  // "TCP", "UDP", "ICMP", "ICMPv6"; "service", "masquerade", "direct"
+  std::string state;          // of the connection: "established", …
+  bool reply = false;         // towards who began it
   std::uint64_t silent_s = 0, connection_silent_s = 0;  // without a packet in this direction, and in either
   std::uint64_t expires_s = 0;                          // until the connection is taken away, should it stay silent
 };

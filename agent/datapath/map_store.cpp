@@ -72,7 +72,10 @@ MapStore::MapStore(Pins pins, const config::Options& options) : pins_(std::move(
   const Limit maglev{.entries = options.services.maglev ? 2 * backends.entries : 1,
                      .option = backends.option,
                      .shrinks_when_empty = true};
-  for (const auto name : {kFrontends, kEntrances, kRanges}) limits_.emplace(name, frontends);
+  for (const auto name : {kFrontends, kRanges}) limits_.emplace(name, frontends);
+  // With an overlay each has a second entrance, for whom another node leads here.
+  limits_.emplace(kEntrances, Limit{.entries = (config::has_overlay(options) ? 2 : 1) * frontends.entries,
+                                    .option = frontends.option});
   limits_.emplace(kMaglev, maglev);
   // Both families of what is reached by routes and tunnels, and the configuration's own exceptions.
   limits_.emplace(kUnmasked, Limit{.entries = 4 * remotes.entries + kMostExceptions, .option = remotes.option});

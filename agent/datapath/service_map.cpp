@@ -18,13 +18,15 @@ nk_service_address key_of(const service::Frontend& frontend) {
   write_mapped(key.address, frontend.address);
   key.port = htons(frontend.port);
   key.protocol = static_cast<std::uint8_t>(frontend.protocol);
+  key.led = frontend.led ? 1 : 0;
   return key;
 }
 
 service::Frontend frontend_of(const nk_service_address& key) {
   return {.address = read_mapped(key.address),
           .port = ntohs(key.port),
-          .protocol = static_cast<kube::Protocol>(key.protocol)};
+          .protocol = static_cast<kube::Protocol>(key.protocol),
+          .led = key.led != 0};
 }
 
 nk_frontend entry_of(const service::FrontendEntry& entry) {
@@ -36,7 +38,7 @@ nk_entrance door_of(const service::EntranceEntry& entry) {
           .count = entry.count,
           .affinity_s = entry.affinity_s,
           .flags = (entry.keep_source ? NK_ENTRANCE_KEEP_SOURCE : 0) | (entry.ranges ? NK_ENTRANCE_RANGES : 0) |
-                   (entry.table != 0 ? NK_ENTRANCE_MAGLEV : 0),
+                   (entry.table != 0 ? NK_ENTRANCE_MAGLEV : 0) | (entry.direct ? NK_ENTRANCE_DIRECT : 0),
           .table = entry.table};
 }
 
@@ -46,7 +48,8 @@ service::EntranceEntry entrance_of(const nk_entrance& value) {
           .affinity_s = value.affinity_s,
           .keep_source = (value.flags & NK_ENTRANCE_KEEP_SOURCE) != 0,
           .ranges = (value.flags & NK_ENTRANCE_RANGES) != 0,
-          .table = (value.flags & NK_ENTRANCE_MAGLEV) != 0 ? value.table : 0};
+          .table = (value.flags & NK_ENTRANCE_MAGLEV) != 0 ? value.table : 0,
+          .direct = (value.flags & NK_ENTRANCE_DIRECT) != 0};
 }
 
 constexpr std::uint32_t kSetBits = 32;

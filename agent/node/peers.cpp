@@ -73,8 +73,17 @@ void add_native(const config::Peer& peer, const std::vector<Way>& ways, const Ga
   }
 }
 
-void add_tunnel(const config::Peer& peer, const std::vector<Way>& ways, const Way& end, const Gathering& all) {
+// IPv4 takes less room.
+const Way* end_of(const std::vector<Way>& ways_to_peer) {
+  auto end = std::ranges::find_if(ways_to_peer, [](const Way& way) { return way.address.is_v4(); });
+  if (end == ways_to_peer.end()) end = ways_to_peer.begin();
+  return end == ways_to_peer.end() ? nullptr : &*end;
+}
+
+void add_tunnel(const config::Peer& peer, const std::vector<Way>& ways, const Way& end, bool beside,
+                const Gathering& all) {
   const auto uplink = std::ranges::find(all.uplinks, end.ifindex, &Uplink::ifindex);
+  if (beside && (uplink == all.uplinks.end() || !end.source)) return;  // nothing that the native way needs
   if (uplink == all.uplinks.end()) return all.problems.push_back(no_uplink(peer, end.address));
   if (!end.source) {
     return all.problems.push_back("peer " + peer.name + ": no address of ours leads to " + end.address.to_string());
@@ -82,7 +91,7 @@ void add_tunnel(const config::Peer& peer, const std::vector<Way>& ways, const Wa
   const datapath::Remote::Tunnel tunnel{.device = all.overlay, .node = end.address, .local = *end.source};
   const auto overhead = end.address.is_v6() ? kOverhead6 : kOverhead4;
   const auto mtu = mtu_of(end, *uplink);
-  auto prefixes = peer.pod_ranges;
+  auto prefixes = beside ? std::vector<Cidr>() : peer.pod_ranges;
   for (const auto& address : peer.addresses) prefixes.push_back(Cidr::host(address));
   for (const auto& prefix : prefixes) {
     const auto same =
@@ -92,6 +101,7 @@ void add_tunnel(const config::Peer& peer, const std::vector<Way>& ways, const Wa
                            .mtu = mtu > overhead ? mtu - overhead : 0,
                            .nexthop = end.nexthop,
                            .tunnel = tunnel,
+                           .beside = beside,
                            .source = same == ways.end() ? std::nullopt : same->source});
   }
 }
@@ -150,11 +160,10 @@ std::vector<Way> ways_to_peers(netlink::Socket& socket, const config::Options& o
 
 const Way* tunnel_to(config::Routing routing, const std::vector<Way>& ways_to_peer) {
   if (routing == config::Routing::native) return nullptr;
-  auto end = std::ranges::find_if(ways_to_peer, [](const Way& way) { return way.address.is_v4(); });
-  if (end == ways_to_peer.end()) end = ways_to_peer.begin();
-  if (end == ways_to_peer.end()) return nullptr;
+  const auto* end = end_of(ways_to_peer);
+  if (end == nullptr) return nullptr;
   const bool shares_a_link = end->nexthop == end->address;
-  return routing == config::Routing::automatic && shares_a_link ? nullptr : &*end;
+  return routing == config::Routing::automatic && shares_a_link ? nullptr : end;
 }
 
 std::vector<datapath::Remote> remotes_of(const config::Options& options, const std::vector<Way>& ways,
@@ -167,9 +176,12 @@ std::vector<datapath::Remote> remotes_of(const config::Options& options, const s
   for (const auto& peer : options.peers) {
     const auto to_peer = ways_to(peer, by_address);
     if (const Way* end = tunnel_to(options.routing, to_peer); end != nullptr) {
-      add_tunnel(peer, to_peer, *end, all);
+      add_tunnel(peer, to_peer, *end, false, all);
     } else {
       add_native(peer, to_peer, all);
+      if (const auto* beside = end_of(to_peer); beside != nullptr && options.routing == config::Routing::automatic) {
+        add_tunnel(peer, to_peer, *beside, true, all);
+      }
     }
   }
   std::ranges::sort(remotes);

@@ -48,8 +48,9 @@ struct Way {
 
 // The prefixes of all peers (pod ranges, and the nodes' own addresses), each with its way, sorted by prefix.
 // IPv4 ranges take the way to the peer's IPv4 address, or the IPv6 one of a peer that has no IPv4 address; IPv6 cannot
-// be sent to an IPv4 neighbour. Everything of a peer that is reached by the overlay takes the one tunnel. What is left
-// out becomes a problem line. `overlay`: the device's index.
+// be sent to an IPv4 neighbour. Everything of a peer that is reached by the overlay takes the one tunnel. With
+// automatic routing the addresses of a peer that is reached natively have a tunnel beside. What is left out becomes a
+// problem line. `overlay`: the device's index.
 [[nodiscard]] std::vector<datapath::Remote> remotes_of(const config::Options& options, const std::vector<Way>& ways,
                                                        const std::vector<Uplink>& uplinks, std::uint32_t overlay,
                                                        std::vector<std::string>& problems);

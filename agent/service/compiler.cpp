@@ -12,7 +12,7 @@ namespace {
 
 class Planner {
  public:
-  explicit Planner(const kube::Service& service) : service_(service) {}
+  Planner(const kube::Service& service, const Facts& facts) : service_(service), facts_(facts) {}
 
   void add(const std::vector<Ip>& addresses, Kind kind) {
     for (const auto& port : service_.ports) {
@@ -47,9 +47,20 @@ class Planner {
     const auto& balanced = service_.load_balancer_ips;
     const bool bound = std::ranges::find(balanced, planned.frontend.address) != balanced.end();
     planned.entrance = Entrance{.set = set, .ranges = bound && !ranges_of(service_, set).empty()};
+    if (facts_.overlay && set.scope == Scope::cluster) {
+      add_led(planned.frontend, planned.kind, set, planned.entrance->ranges);
+    }
+  }
+  void add_led(Frontend frontend, Kind kind, const SetKey& set, bool ranges) {
+    frontend.led = true;
+    auto local = set;
+    local.scope = Scope::local;
+    planned_.push_back(
+        {.frontend = frontend, .kind = kind, .set = set, .entrance = Entrance{.set = local, .ranges = ranges}});
   }
 
   const kube::Service& service_;
+  const Facts& facts_;
   std::vector<PlannedFrontend> planned_;
   std::set<Frontend> seen_;
 };
@@ -142,7 +153,7 @@ std::string_view to_string(State state) {
 }
 
 std::vector<PlannedFrontend> frontends_of(const kube::Service& service, const Facts& facts) {
-  Planner planner(service);
+  Planner planner(service, facts);
   planner.add(service.cluster_ips, Kind::cluster_ip);
   planner.add(facts.addresses, Kind::node_port);
   if (facts.external_ips) planner.add(service.external_ips, Kind::external_ip);

@@ -10,6 +10,8 @@
 // - loadBalancerSourceRanges bind entrances at the load balancer's addresses and no others: not NodePorts, not external
 //   IPs, not the node's own sockets. A family that has none is open to everybody.
 // - NodePorts are at the node's addresses, not at loopback ones: what connects to 127.0.0.1 means the node itself.
+// - Whom another node leads here has asked at one of those frontends, where its entrance goes to the whole cluster: he
+//   gets a pod of this node, or as long as none is known any of the cluster.
 // A pod's port of the node is at the same addresses as NodePorts, or at one address. Who asks there gets the pod, which
 // sees who that is.
 // What the programs cannot do has no entrance: SCTP.
@@ -37,6 +39,8 @@ struct Facts {
   std::string zone;           // topology.kubernetes.io/zone; "": hints are ignored
   bool external_ips = true;   // spec.externalIPs are served
   bool maglev = false;        // sets with an entrance have a table
+  bool overlay = false;       // other nodes may lead clients here
+  bool dsr = false;           // and this one leads them there
 
   bool operator==(const Facts&) const = default;
 };

@@ -247,7 +247,7 @@ void Registry::furnish(const Record& record, Set& set) const {
   bool has_ranges = false;
   for (const auto& each : record.frontends) {
     if (!each.entrance || each.entrance->set != set.key) continue;
-    is_entered = true;
+    is_entered = is_entered || !each.frontend.led;
     has_ranges = has_ranges || each.entrance->ranges;
   }
   if (has_ranges) set.ranges = ranges_of(*record.service, set.key);
@@ -316,6 +316,7 @@ void Registry::settle(const Frontend& frontend, Changes& changes) {
     frontends_.erase(found);
     return;
   }
+  if (frontend.led) return;
   const auto& record = holder->owner->second;
   const auto set = std::ranges::find(record.sets, holder->set, &Set::key);
   const FrontendEntry entry{.set = set->id,
@@ -334,7 +335,8 @@ void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Chang
   }
   const auto& record = holder->owner->second;
   const auto& entrance = *holder->entrance;
-  const auto set = std::ranges::find(record.sets, entrance.set, &Set::key);
+  auto set = std::ranges::find(record.sets, entrance.set, &Set::key);
+  if (frontend.led && set->members.empty()) set = std::ranges::find(record.sets, holder->set, &Set::key);
   const auto is_own = [this](const Member& member) {
     return std::ranges::count(facts_.addresses, member.address) != 0;
   };
@@ -342,9 +344,10 @@ void Registry::settle_entrance(const Frontend& frontend, Holding& holding, Chang
   const EntranceEntry entry{.set = set->id,
                             .count = static_cast<std::uint32_t>(set->members.size()),
                             .affinity_s = record.service ? record.service->affinity_s : 0,
-                            .keep_source = entrance.set.scope == Scope::local,
+                            .keep_source = entrance.set.scope == Scope::local && !frontend.led,
                             .ranges = entrance.ranges,
-                            .table = set->places};
+                            .table = set->places,
+                            .direct = facts_.dsr && entrance.set.scope == Scope::cluster};
   if (holding.written_entrance == entry) return;
   holding.written_entrance = entry;
   changes.entrances.emplace_back(frontend, entry);

@@ -12,6 +12,7 @@ void Registry::list(const std::function<void(const Listing&)>& take) const {
     if ((!record.service && !record.host_port) || record.frontends.empty()) continue;
     Listing listing{.key = record.host_port ? record.host_port->pod : key, .frontends = {}};
     for (const auto& each : record.frontends) {
+      if (each.frontend.led) continue;
       const bool held = holds(entry, each.frontend);
       listing.frontends.push_back(
           {.frontend = each.frontend,
@@ -43,6 +44,7 @@ std::map<std::uint16_t, HealthCheck> Registry::health_checks() const {
 std::vector<std::string> Registry::problems() const {
   std::vector<std::string> lines;
   for (const auto& [frontend, holding] : frontends_) {
+    if (frontend.led) continue;
     const auto* holder = holding.claims.size() > 1 ? holder_of(holding) : nullptr;
     for (const auto& claim : holding.claims) {
       if (holder == nullptr || &claim == holder) continue;

@@ -21,6 +21,7 @@ struct Frontend {
   Ip address;
   std::uint16_t port = 0;
   kube::Protocol protocol = kube::Protocol::tcp;
+  bool led = false;  // an entrance only: for clients that have asked another node, which leads them here
 
   auto operator<=>(const Frontend&) const = default;
 };
@@ -48,6 +49,7 @@ struct EntranceEntry {
   bool keep_source = false;      // externalTrafficPolicy: Local
   bool ranges = false;           // only clients within the set's ranges are let in
   std::uint32_t table = 0;       // places in the set's Maglev table; 0: backends are chosen by chance
+  bool direct = false;           // clients are led to other nodes' pods, which answer them (DSR)
 
   bool operator==(const EntranceEntry&) const = default;
 };

@@ -27,6 +27,7 @@ NK_SIZE_IS(nk_tuple, 40);
 /* nk_connection.use */
 #define NK_CT_SERVICE	 1 /* asked for at an entrance of a service */
 #define NK_CT_MASQUERADE 2 /* a pod's, to the outside */
+#define NK_CT_DIRECT	 3 /* asked for at an entrance, and led to the node of the backend, which answers itself */
 
 /*
  * nk_connection.seen: what packets of this direction have shown; those of other protocols than TCP show NK_CT_SYN. RST
@@ -46,16 +47,17 @@ NK_SIZE_IS(nk_tuple, 40);
 
 /*
  * nk_ct_v1, keyed by nk_tuple: a connection has two entries, one for each direction. An entry's key is what a packet
- * looks like when it comes, `to` what it becomes. The other direction's key is `to` with both ends exchanged.
+ * looks like when it comes, `to` what it becomes. The other direction's key is `to` with both ends exchanged. One of
+ * NK_CT_DIRECT has only the client's direction, and becomes `to` on the other node.
  * The table has a fixed size and evicts nobody: who comes when it is full is refused. The agent takes away what is old.
  */
 struct nk_connection {
 	struct nk_tuple to;
 	__u64 time_ns; /* CLOCK_MONOTONIC, of the last packet of this direction, to a second */
 	__u32 ifindex; /* the uplink that leads to the client, or to the outside */
-	__u32 set;     /* NK_CT_SERVICE: the backend's, and its number */
+	__u32 set;     /* NK_CT_SERVICE, NK_CT_DIRECT: the backend's, and its number */
 	__u32 backend;
-	__u8 use;   /* NK_CT_SERVICE, NK_CT_MASQUERADE */
+	__u8 use;   /* NK_CT_SERVICE, … */
 	__u8 reply; /* 1: the direction towards who began it */
 	__u8 seen;  /* NK_CT_SYN, … */
 	__u8 tick;  /* NK_CT_EXPRESS, and when tcx has last served this direction */

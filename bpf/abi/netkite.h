@@ -119,7 +119,7 @@ NK_SIZE_IS(nk_remote, 28);
 
 /*
  * nk_tunnel4_v1, nk_tunnel6_v1: the same for nodes that are reached by the overlay. A prefix is in the one map or in
- * the other.
+ * the other, but for nodes' own addresses, which may be in both: the native way comes first.
  */
 struct nk_tunnel {
 	struct nk_remote way;  /* to the node itself; its mtu is what a packet inside may have */

@@ -15,7 +15,7 @@ struct nk_service_address {
 	__u32 address[4];
 	__u16 port;
 	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP */
-	__u8 pad;
+	__u8 led;      /* in nk_entrance_v1: 1, for whom another node leads here; else 0 */
 };
 NK_SIZE_IS(nk_service_address, 20);
 
@@ -77,10 +77,13 @@ NK_SIZE_IS(nk_socket, 180);
 /*
  * nk_entrance_v1, keyed by nk_service_address: where a service is asked for from outside of the node, by packets that
  * come in on an uplink (node port, external address, load balancer). Slots and backends are those of the frontends.
+ * Whom another node leads here (NK_ENTRANCE_DIRECT there), by the overlay and as he came, has entrances of his own:
+ * to pods of this node if there are some, at an address of the service, or for a node's port at this node's address.
  */
 #define NK_ENTRANCE_KEEP_SOURCE (1U << 0) /* externalTrafficPolicy Local: backends of this node see the client */
 #define NK_ENTRANCE_RANGES	(1U << 1) /* only clients within nk_range_v1 of this set */
 #define NK_ENTRANCE_MAGLEV	(1U << 2) /* the backend comes from nk_maglev_v1, not from a slot by chance */
+#define NK_ENTRANCE_DIRECT	(1U << 3) /* DSR: the nodes of other nodes' pods answer the client themselves */
 
 struct nk_entrance {
 	__u32 set;

@@ -47,9 +47,11 @@ static __always_inline enum nk_client nk_client4(__u32 address, __u32 hook)
 		return NK_CLIENT_NONE;
 	if (nk_endpoint4(&address))
 		return NK_CLIENT_FALSE;
+	if (nk_remote4(address))
+		return NK_CLIENT_INSIDE;
 	if (tunnel && hook != NK_HOOK_FROM_OVERLAY && !nk_is_its_node4(tunnel, address))
 		return NK_CLIENT_FALSE;
-	return tunnel || nk_remote4(address) ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
+	return tunnel ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
 }
 
 static __always_inline enum nk_client nk_client6(const __u32 *address, __u32 hook)
@@ -60,9 +62,11 @@ static __always_inline enum nk_client nk_client6(const __u32 *address, __u32 hoo
 		return NK_CLIENT_NONE;
 	if (nk_endpoint6(address))
 		return NK_CLIENT_FALSE;
+	if (nk_remote6(address))
+		return NK_CLIENT_INSIDE;
 	if (tunnel && hook != NK_HOOK_FROM_OVERLAY && !nk_is_its_node6(tunnel, address))
 		return NK_CLIENT_FALSE;
-	return tunnel || nk_remote6(address) ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
+	return tunnel ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
 }
 
 static __noinline int nk_client(const __u32 *address, __u32 hook)
@@ -70,16 +74,83 @@ static __noinline int nk_client(const __u32 *address, __u32 hook)
 	return nk_is_mapped(address) ? nk_client4(address[3], hook) : nk_client6(address, hook);
 }
 
-static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet *packet,
-				   const struct nk_entrance *entrance, bool inside)
+/* Whether a client that is led to the backend's node can have its answers from there (lib/direct.h): only a pod's. */
+static __noinline bool nk_answers_itself4(__u32 backend)
 {
-	struct nk_connection forward = { .ifindex = ctx->ifindex };
+	const struct nk_remote *remote = nk_remote4(backend);
+	const struct nk_tunnel *tunnel =
+		remote ? nk_tunnel_beside(remote->nexthop_family, remote->nexthop.bytes) : nk_tunnel4(backend);
+
+	return tunnel && !nk_is_its_node4(tunnel, backend);
+}
+
+static __noinline bool nk_answers_itself6(const __u32 *backend)
+{
+	const struct nk_remote *remote = nk_remote6(backend);
+	const struct nk_tunnel *tunnel =
+		remote ? nk_tunnel_beside(remote->nexthop_family, remote->nexthop.bytes) : nk_tunnel6(backend);
+
+	return tunnel && !nk_is_its_node6(tunnel, backend);
+}
+
+static __always_inline bool nk_answers_itself(const __u32 *backend)
+{
+	return nk_is_mapped(backend) ? nk_answers_itself4(backend[3]) : nk_answers_itself6(backend);
+}
+
+/* Its first packet. Returns a drop reason, or NK_DROP_UNSPEC: it is there. */
+static __always_inline int nk_open_direct(const struct nk_packet *packet, struct nk_connection *forward)
+{
+	long status;
+
+	forward->use = NK_CT_DIRECT;
+	status = nk_enter_connection(&packet->tuple, forward);
+	return !status || status == -EEXIST ? NK_DROP_UNSPEC : NK_DROP_CONNECTIONS_FULL;
+}
+
+static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet *packet,
+				   const struct nk_entrance *entrance, bool inside, __u32 hook)
+{
+	const struct nk_tuple *asked = &packet->tuple;
+	struct nk_connection forward = { .ifindex = nk_device_back(ctx, asked->source, asked->destination, hook) };
 	int reason = nk_choose(packet, entrance, &forward);
 
+	if (!reason && !forward.ifindex)
+		return NK_DROP_UNREACHABLE_BACKEND;
+	if (!reason && nk_config.vni && entrance->flags & NK_ENTRANCE_DIRECT && !inside &&
+	    nk_answers_itself(forward.to.destination))
+		return nk_open_direct(packet, &forward);
 	if (!reason)
 		return nk_open(packet, &forward, nk_source_for(forward.to.destination, inside));
 	/* A balancer asks around who serves: silence is what it goes by when only this node's backends count. */
 	return reason | (entrance->flags & NK_ENTRANCE_KEEP_SOURCE ? NK_SILENTLY : 0);
+}
+
+/*
+ * The one for whom another node leads here. He has asked at that node's address, or at one that is the same everywhere;
+ * a node's port is the same on all of them.
+ */
+static __noinline struct nk_entrance *nk_inner_entrance(const struct nk_tuple *asked)
+{
+	struct nk_service_address service = nk_service_asked(asked);
+	__u32 zero = 0;
+	const struct nk_self *self = bpf_map_lookup_elem(&nk_self_v1, &zero);
+	struct nk_entrance *entrance;
+
+	service.led = 1;
+	entrance = bpf_map_lookup_elem(&nk_entrance_v1, &service);
+	if (entrance || !self || !nk_is_tunnelled(asked->destination))
+		return entrance;
+	nk_copy_address(service.address, nk_is_mapped(asked->destination) ? self->address4 : self->address6);
+	return bpf_map_lookup_elem(&nk_entrance_v1, &service);
+}
+
+/* Who comes from the overlay and is nobody of the cluster has been led here. */
+static __always_inline const struct nk_entrance *nk_entered(const struct nk_packet *packet, __u32 hook)
+{
+	if (hook == NK_HOOK_FROM_OVERLAY && nk_client(packet->tuple.source, hook) == NK_CLIENT_OUTSIDE)
+		return nk_inner_entrance(&packet->tuple);
+	return nk_entrance(&packet->tuple);
 }
 
 /*
@@ -93,7 +164,7 @@ __noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *packet, _
 
 	if (!packet || !nk_config.services)
 		return NK_NO_ENTRANCE;
-	entrance = nk_entrance(&packet->tuple);
+	entrance = nk_entered(packet, hook);
 	if (!entrance)
 		return NK_NO_ENTRANCE;
 	client = nk_client(packet->tuple.source, hook);
@@ -105,7 +176,18 @@ __noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *packet, _
 		return NK_DROP_NO_CONNECTION;
 	if (!nk_lets_in(entrance, packet->tuple.source))
 		return NK_DROP_SOURCE_RANGE;
-	return nk_lead(ctx, packet, entrance, client == NK_CLIENT_INSIDE);
+	return nk_lead(ctx, packet, entrance, client == NK_CLIENT_INSIDE, hook);
+}
+
+/* A client that this node has led on is led here by another one: it is served here, or it would go round in circles. */
+static __always_inline bool nk_led_both_ways(const struct nk_packet *packet, const struct nk_connection *connection,
+					     __u32 hook)
+{
+	if (hook != NK_HOOK_FROM_OVERLAY || !nk_is_direct(connection))
+		return false;
+	if (!packet->quoted)
+		nk_take_out(&packet->tuple, connection);
+	return true;
 }
 
 /* The connection of a packet, old or new. NULL: `reason` says why there is none, as nk_admit() does. */
@@ -114,7 +196,7 @@ static __always_inline struct nk_connection *nk_join(struct __sk_buff *ctx, cons
 {
 	struct nk_connection *connection = nk_continued(packet);
 
-	if (likely(connection))
+	if (likely(connection) && !nk_led_both_ways(packet, connection, hook))
 		return connection;
 	*reason = packet->quoted ? NK_NO_ENTRANCE : nk_admit(ctx, packet, hook);
 	if (*reason)
@@ -126,7 +208,7 @@ static __always_inline struct nk_connection *nk_join(struct __sk_buff *ctx, cons
 /* Answers come from whom they are of, and what a pod of this node sends does not come in. */
 static __always_inline bool nk_may_come_in(const struct nk_connection *connection, bool proven)
 {
-	return connection->reply ? proven : connection->use == NK_CT_SERVICE;
+	return connection->reply ? proven : connection->use != NK_CT_MASQUERADE;
 }
 
 /* `proven`: the source is no pod's whose packets come another way, so nobody answers in its name. */

@@ -12,6 +12,16 @@
 /* In place of a drop reason: the packet is the stack's. */
 #define NK_TO_STACK (-1)
 
+/* By which a pod's packet leaves, as nk_device_out() says. */
+static __noinline __u32 nk_route_out(struct __sk_buff *ctx, const struct nk_tuple *tuple)
+{
+	struct bpf_fib_lookup route = { .l4_protocol = tuple->protocol,
+					.sport = tuple->source_port,
+					.dport = tuple->destination_port };
+
+	return nk_device_out(ctx, &route, tuple->source, tuple->destination);
+}
+
 /* Whom the packet is led to. Apart from what follows: the stack has room for one of them. */
 static __noinline int nk_choose_asked(const struct nk_packet *packet, struct nk_connection *forward)
 {

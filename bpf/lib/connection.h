@@ -44,6 +44,12 @@ static __always_inline bool nk_is_self6(const __u32 *address)
 	return self && !nk_is_none(address) && nk_same_address(self->address6, address);
 }
 
+/* Whether another node's pod answers the client itself. */
+static __always_inline bool nk_is_direct(const struct nk_connection *connection)
+{
+	return nk_config.services && nk_config.vni && connection->use == NK_CT_DIRECT;
+}
+
 static __always_inline bool nk_begins(const struct nk_packet *packet)
 {
 	return (packet->flags & (NK_TCP_SYN | NK_TCP_ACK | NK_TCP_RST)) == NK_TCP_SYN;

@@ -13,7 +13,6 @@
 #include "lib/address.h"
 #include "lib/ask.h"
 #include "lib/masquerade.h"
-#include "lib/route.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -14,8 +14,10 @@ static __always_inline bool nk_is_over(const struct nk_connection *connection, c
 static __noinline void nk_take_out(const struct nk_tuple *tuple, const struct nk_connection *connection)
 {
 	struct nk_tuple back;
+	bool direct = nk_is_direct(connection);
 
 	nk_reverse(&back, &connection->to);
 	bpf_map_delete_elem(&nk_ct_v1, tuple);
-	bpf_map_delete_elem(&nk_ct_v1, &back);
+	if (!direct)
+		bpf_map_delete_elem(&nk_ct_v1, &back);
 }

@@ -2,8 +2,7 @@
 /* Where services are asked for from outside of the node, and by whom. Only there on nodes with services. */
 #pragma once
 
-#include "lib/backends.h"
-#include "lib/tuple.h"
+#include "lib/connection.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

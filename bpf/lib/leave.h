@@ -7,6 +7,7 @@
 #include "lib/encap.h"
 #include "lib/sent.h"
 #include "lib/tunnels.h"
+#include "lib/untouched.h"
 #include "lib/verdict.h"
 
 /*
@@ -42,15 +43,15 @@ static __noinline int nk_leave_by_device6(struct __sk_buff *ctx, __u32 hook)
 	return nk_leave_by_device(ctx, eth, nk_tunnel6(&((const struct ipv6hdr *)(eth + 1))->daddr), hook);
 }
 
-static __always_inline int nk_leave_by_tunnel(struct __sk_buff *ctx, struct nk_way *way, __u32 hook)
+/* NK_UNTOUCHED: only the device can. */
+static __always_inline int nk_wrap(struct __sk_buff *ctx, struct nk_way *way, __u32 hook)
 {
 	__u32 bytes = ctx->len - ETH_HLEN, hash = bpf_get_hash_recalc(ctx);
 	__u16 protocol = ctx->protocol;
 	struct ethhdr *eth;
 
 	if (unlikely(way->kind != NK_WAY_WRAP || bytes > NK_MOST_INSIDE) || unlikely(!nk_make_room(ctx)))
-		return protocol == bpf_htons(ETH_P_IP) ? nk_leave_by_device4(ctx, hook)
-						       : nk_leave_by_device6(ctx, hook);
+		return NK_UNTOUCHED;
 	eth = nk_linear(ctx, sizeof(*eth) + NK_WRAPPING);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
@@ -59,4 +60,13 @@ static __always_inline int nk_leave_by_tunnel(struct __sk_buff *ctx, struct nk_w
 	nk_mark_sent(ctx);
 	bpf_redirect_neigh(way->ifindex, &way->nexthop, sizeof(way->nexthop), 0);
 	return TCX_REDIRECT;
+}
+
+static __always_inline int nk_leave_by_tunnel(struct __sk_buff *ctx, struct nk_way *way, __u32 hook)
+{
+	int verdict = nk_wrap(ctx, way, hook);
+
+	if (verdict != NK_UNTOUCHED)
+		return verdict;
+	return ctx->protocol == bpf_htons(ETH_P_IP) ? nk_leave_by_device4(ctx, hook) : nk_leave_by_device6(ctx, hook);
 }

@@ -13,7 +13,12 @@ static __noinline bool nk_begins_anew(const struct nk_packet *packet, const stru
 {
 	struct nk_tuple back;
 
-	if (packet->tuple.protocol == IPPROTO_TCP) {
+	if (nk_is_direct(connection)) {
+		/* Whatever the client has begun before, the other node knows more of it. */
+		if (nk_backend(connection->backend, connection->set) &&
+		    (packet->tuple.protocol != IPPROTO_TCP || !(connection->seen & (NK_CT_FIN | NK_CT_RST))))
+			return false;
+	} else if (packet->tuple.protocol == IPPROTO_TCP) {
 		bool ended = connection->seen & NK_CT_RST && !nk_backend(connection->backend, connection->set);
 
 		nk_reverse(&back, &connection->to);
@@ -31,9 +36,14 @@ static __always_inline struct nk_connection *nk_continued(const struct nk_packet
 {
 	struct nk_connection *connection = nk_connection(&packet->tuple);
 
-	if (!nk_config.services || !connection || connection->reply || connection->use != NK_CT_SERVICE ||
+	if (!nk_config.services || !connection || connection->reply || connection->use == NK_CT_MASQUERADE ||
 	    packet->quoted)
 		return connection;
+	/* The node had an overlay when that one began. */
+	if (!nk_config.vni && unlikely(connection->use == NK_CT_DIRECT)) {
+		bpf_map_delete_elem(&nk_ct_v1, &packet->tuple);
+		return NULL;
+	}
 	if (likely(packet->tuple.protocol == IPPROTO_TCP && !nk_begins(packet)))
 		return connection;
 	return nk_begins_anew(packet, connection) ? NULL : connection;

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "lib/quoted.h"
+#include "lib/route.h"
 
 #define NK_ICMP4_MORE ((__u32)sizeof(struct iphdr) + NK_ICMP_BYTES)
 #define NK_ICMP6_MORE ((__u32)sizeof(struct ipv6hdr) + NK_ICMP_BYTES)
@@ -274,41 +275,43 @@ static __always_inline void nk_turn(struct nk_packet *packet)
 }
 
 /*
- * Counted as any refusal. Nobody answers a reset, or a later piece. `mtu`: of the way that a packet is too big for,
- * else 0.
+ * Counted as any refusal. Nobody answers a reset, an error, or a later piece. `mtu`: of the way that a packet is too
+ * big for, else 0.
  */
 static __noinline int nk_refuse4(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
-	__u32 icmp = nk_icmp4(reason);
+	__u32 icmp = nk_icmp4(reason), device;
 	struct ethhdr *eth;
 	struct nk_way *way;
 
 	nk_drop(ctx, hook, reason);
-	if (packet->flags & NK_TCP_RST || packet->fragment == NK_LATER_FRAGMENT)
+	if (packet->quoted || packet->flags & NK_TCP_RST || packet->fragment == NK_LATER_FRAGMENT)
 		return TCX_DROP;
 	if (nk_is_reset(packet, reason) ? !nk_reset4(ctx, packet)
 					: !icmp || !nk_error4(ctx, packet, icmp, bpf_htonl(mtu)))
 		return TCX_DROP;
 	nk_turn(packet);
-	way = nk_onward4(ctx, &packet->tuple, ctx->ifindex, hook);
+	device = nk_device_back(ctx, packet->tuple.destination, packet->tuple.source, hook);
+	way = nk_onward4(ctx, &packet->tuple, device, hook);
 	eth = nk_ipv4_frame(ctx);
 	return way && eth ? nk_go_on(ctx, eth, way, hook) : TCX_DROP;
 }
 
 static __noinline int nk_refuse6(struct __sk_buff *ctx, struct nk_packet *packet, __u32 hook, __u32 reason, __u32 mtu)
 {
-	__u32 icmp = nk_icmp6(reason);
+	__u32 icmp = nk_icmp6(reason), device;
 	struct ethhdr *eth;
 	struct nk_way *way;
 
 	nk_drop(ctx, hook, reason);
-	if (packet->flags & NK_TCP_RST || packet->fragment == NK_LATER_FRAGMENT)
+	if (packet->quoted || packet->flags & NK_TCP_RST || packet->fragment == NK_LATER_FRAGMENT)
 		return TCX_DROP;
 	if (nk_is_reset(packet, reason) ? !nk_reset6(ctx, packet)
 					: !icmp || !nk_error6(ctx, packet, icmp, bpf_htonl(mtu)))
 		return TCX_DROP;
 	nk_turn(packet);
-	way = nk_onward6(ctx, &packet->tuple, ctx->ifindex, hook);
+	device = nk_device_back(ctx, packet->tuple.destination, packet->tuple.source, hook);
+	way = nk_onward6(ctx, &packet->tuple, device, hook);
 	eth = nk_ipv6_frame(ctx);
 	return way && eth ? nk_go_on(ctx, eth, way, hook) : TCX_DROP;
 }

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "lib/connection.h"
+#include "lib/direct.h"
 #include "lib/packet.h"
 #include "lib/reject.h"
 #include "lib/translate.h"
@@ -27,7 +27,7 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
 	if (unlikely(nk_has_left(connection, way)))
 		return NK_UNTOUCHED;
-	if (unlikely(packet->quoted))
+	if (unlikely(packet->quoted) && !nk_is_direct(connection))
 		return nk_follow_error4(ctx, packet, connection, hook);
 	if (unlikely(packet->fragment == NK_FIRST_FRAGMENT))
 		nk_remember_ports(packet);
@@ -35,7 +35,9 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way->mtu)))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
-	nk_note(connection, packet, nk_is_express(way, hook));
+	nk_note(connection, packet, nk_is_express(way, hook) && !nk_is_direct(connection));
+	if (unlikely(nk_is_direct(connection)))
+		return nk_lead_on4(ctx, packet, connection, way, hook);
 	eth = nk_translate4(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
@@ -54,7 +56,7 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
 	if (unlikely(nk_has_left(connection, way)))
 		return NK_UNTOUCHED;
-	if (unlikely(packet->quoted))
+	if (unlikely(packet->quoted) && !nk_is_direct(connection))
 		return nk_follow_error6(ctx, packet, connection, hook);
 	if (unlikely(packet->fragment == NK_FIRST_FRAGMENT))
 		nk_remember_ports(packet);
@@ -62,7 +64,9 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way->mtu)))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
-	nk_note(connection, packet, nk_is_express(way, hook));
+	nk_note(connection, packet, nk_is_express(way, hook) && !nk_is_direct(connection));
+	if (unlikely(nk_is_direct(connection)))
+		return nk_lead_on6(ctx, packet, connection, way, hook);
 	eth = nk_translate6(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);

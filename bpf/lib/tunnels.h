@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Nodes that are reached by the overlay: their pods and their own addresses. Never looked into on a node without one.
+/*
+ * Nodes that are reached by the overlay: their pods and their own addresses; and the own addresses of those that are
+ * reached natively, who may lead clients here all the same. Never looked into on a node without an overlay.
  */
 #pragma once
 
 #include "lib/config.h"
+#include "lib/remotes.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -53,4 +56,10 @@ static __always_inline bool nk_is_its_node6(const struct nk_tunnel *tunnel, cons
 
 	return tunnel->family == NK_AF_INET6 && address[0] == node[0] && address[1] == node[1] &&
 	       address[2] == node[2] && address[3] == node[3];
+}
+
+/* To the node that a native way leads to. NULL: to a router. */
+static __always_inline struct nk_tunnel *nk_tunnel_beside(__u32 nexthop_family, const void *nexthop)
+{
+	return nexthop_family == NK_AF_INET ? nk_tunnel4(*(const __u32 *)nexthop) : nk_tunnel6(nexthop);
 }

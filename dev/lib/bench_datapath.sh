@@ -5,8 +5,8 @@
 # Few enough that a case takes seconds under emulation; more does not change the figures.
 bench_rtt_count=300 bench_connect_count=100 bench_stream_bytes=8000000
 
-datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq clusterip clusterip_many
-  nodeport nodeport_many kube_proxy nodeport_xdp kube_proxy_wire outside_nftables outside_bpf)
+datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq netkit_masq clusterip clusterip_packets
+  clusterip_many nodeport nodeport_overlay nodeport_dsr nodeport_many kube_proxy nodeport_xdp kube_proxy_wire outside_nftables outside_bpf)
 
 # <case> <client> <server> [IPv4 IPv6]: IPv4 under the case's name, IPv6 with -v6 behind it. The two addresses are asked
 # instead of the server's own.
@@ -109,7 +109,8 @@ case_ptp_masq() { raise_peer ptp true; measure_path ptp-masq-remote a1 b; }
 case_netkit_masq() { raise_netkite netkit true; measure_path netkit-masq-remote a1 b; }
 
 # Pods as by case_netkit, and node a serves so many services, of which 10.96.0.1 and fd96::1 lead to b1; so does its node
-# port 30080; that one is served by UDP as well. With `outside` each has an external address, too. raise_services COUNT [JQ-FILTER [outside]]
+# port 30080; that one is served by UDP as well. With `outside` each has an external address, too. $services_config: of the node's agent.
+# raise_services COUNT [JQ-FILTER [outside]]
 raise_services() {
   local each=2
   [ -z "${3:-}" ] || each=3
@@ -124,11 +125,12 @@ raise_services() {
       ports: (if . == 1 then ["TCP", "UDP" | {name: ascii_downcase, protocol: ., port: 5000, nodePort: 30080}] else [{protocol: "TCP", port: 5000}] end)}}),
     ({IPv4: $v4, IPv6: $v6} | to_entries[] | {apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice",
       metadata: {name: "s1-\(.key)", labels: {"kubernetes.io/service-name": "s1"}}, addressType: .key,
-      endpoints: [{addresses: [.value]}], ports: ["TCP", "UDP" | {name: ascii_downcase, protocol: ., port: 5000}]})' |
+      endpoints: [{addresses: [.value], nodeName: "b"}], ports: ["TCP", "UDP" | {name: ascii_downcase, protocol: ., port: 5000}]})' |
     sed 's/^/---\n/' > "$lab/manifests/all.yaml"
-  lab_agent_stop a
-  lab_agent a ".device = \"netkit\" | .masquerade = {enabled: false} | del(.pools, .peers) | .services = {enabled: true} |
+  services_config=".device = \"netkit\" | .masquerade = {enabled: false} | del(.pools, .peers) | .services = {enabled: true} |
     .kubernetes = {enabled: true, manifests: \"$lab/manifests\"} | ${2:-.}"
+  lab_agent_stop a
+  lab_agent a "$services_config"
   until lab_in a netkite --socket "$lab/a/run/agent.sock" --output json status |
     jq -e --argjson entries $((each * $1 + each + 4)) '.maps[] | select(.name == "nk_frontend_v1").entries == $entries' > /dev/null; do sleep 1; done
 }
@@ -137,6 +139,14 @@ case_clusterip() {
   raise_services 10
   measure_path direct a1 b1
   measure_path netkit-clusterip a1 b1 10.96.0.1 fd96::1
+}
+# The pods' sockets are in no control group that the programs see.
+case_clusterip_packets() {
+  local group
+  empty_group
+  raise_netkite netkit false
+  raise_services 10 ".services.cgroup = \"$group\""
+  measure_path netkit-clusterip-packets a1 b1 10.96.0.1 fd96::1
 }
 case_clusterip_many() {
   raise_netkite netkit false
@@ -165,19 +175,46 @@ raise_wires() {
   lab_in a nk-wire eth0
   lab_in b nk-wire eth0
 }
-# The same, and node a serves. raise_nodeport COUNT [JQ-FILTER]
+# $group: nobody's.
+empty_group() {
+  group=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)/netkite-bench
+  mkdir -p "$group"
+}
+# The same, and node a serves. raise_nodeport COUNT [JQ-FILTER [ROUTING]]
 raise_nodeport() {
   local group
   # The client's sockets are none of node a's.
-  group=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)/netkite-bench
-  mkdir -p "$group"
-  raise_netkite netkit false
+  empty_group
+  raise_netkite netkit false "${3:-native}"
   raise_client
   raise_services "$1" ".uplinks = [\"eth0\", \"eth1\"] | .services.cgroup = \"$group\" | ${2:-.}" outside
 }
 case_nodeport() {
   raise_nodeport 10
   bench_port=30080 measure_path nodeport-tcx client b1 192.0.2.1 2001:db8::1
+}
+# Node b has a link with the client, too, for its own answers. raise_nodeport_overlay JQ-FILTER
+raise_nodeport_overlay() {
+  raise_nodeport 10 ".routing = \"overlay\" | $1" overlay
+  ip -n "$lab_prefix-b" link add eth1 type veth peer name eth1 netns "$lab_prefix-client"
+  ip -n "$lab_prefix-b" address add 198.18.1.1/24 dev eth1
+  ip -n "$lab_prefix-b" address add 2001:2:0:1::1/64 dev eth1 nodad
+  ip -n "$lab_prefix-client" address add 198.18.1.2/24 dev eth1
+  ip -n "$lab_prefix-client" address add 2001:2:0:1::2/64 dev eth1 nodad
+  ip -n "$lab_prefix-b" link set eth1 up
+  ip -n "$lab_prefix-client" link set eth1 up
+  ip -n "$lab_prefix-b" route add 198.18.0.2 via 198.18.1.2
+  ip -n "$lab_prefix-b" route add 2001:2::2 via 2001:2:0:1::2
+  lab_agent_stop b
+  lab_agent b "$services_config"
+}
+case_nodeport_overlay() {
+  raise_nodeport_overlay .
+  bench_port=30080 measure_path nodeport-overlay client b1 192.0.2.1 2001:db8::1
+}
+case_nodeport_dsr() {
+  raise_nodeport_overlay '.services.dsr = true'
+  bench_port=30080 measure_path nodeport-dsr client b1 192.0.2.1 2001:db8::1
 }
 case_nodeport_many() {
   raise_nodeport 10000

@@ -48,6 +48,10 @@ TEST(Loader, KubernetesHasThePools) {
   EXPECT_THAT(message(R"({"pools": ["10.1.0.0/24"], "services": {"enabled": true}})"), HasSubstr("services.enabled"));
   EXPECT_THAT(message(R"({"pools": ["10.1.0.0/24"], "services": {"host_ports": true}})"),
               HasSubstr("services.host_ports: it needs services.enabled"));
+  EXPECT_THAT(message(R"({"pools": ["10.1.0.0/24"], "routing": "overlay", "services": {"dsr": true}})"),
+              HasSubstr("services.dsr: it needs services.enabled"));
+  EXPECT_THAT(message(R"({"kubernetes": {"enabled": true}, "services": {"enabled": true, "dsr": true}})"),
+              HasSubstr("services.dsr: clients are led to other nodes by the overlay: set routing"));
   EXPECT_THAT(message(R"({"kubernetes": {"enabled": true}, "services": {"enabled": true, "cgroup": "x"}})"),
               HasSubstr("services.cgroup"));
   EXPECT_EQ(parse(R"({"kubernetes": {"enabled": true, "manifests": "/m"}})")->kubernetes.manifests, "/m");

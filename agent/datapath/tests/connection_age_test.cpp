@@ -97,6 +97,33 @@ INSTANTIATE_TEST_SUITE_P(
              7}),
     [](const testing::TestParamInfo<Case>& each) { return each.param.name; });
 
+// The client's direction is all that there is.
+TEST(ConnectionDirect, IsBoundedByWhatTheClientHasShown) {
+  struct Row {
+    std::uint8_t protocol, seen;
+    ConnectionState state;
+    std::uint64_t usual, high, highest;
+  };
+  for (const auto& row : {Row{IPPROTO_TCP, kSyn, ConnectionState::opening, 30, 7, 2},
+                          Row{IPPROTO_TCP, kOpen, ConnectionState::led, 8000, 2000, 500},
+                          Row{IPPROTO_TCP, kFin, ConnectionState::closing, 120, 30, 30},
+                          Row{IPPROTO_TCP, kOpen | kRst, ConnectionState::closing, 120, 30, 30},
+                          Row{IPPROTO_UDP, kSyn, ConnectionState::led, 120, 30, 7}}) {
+    ConnectionPair pair{.key = {}, .entry = direction(false, row.seen, 0), .other = {}};
+    pair.key.protocol = row.protocol;
+    pair.entry.use = NK_CT_DIRECT;
+    EXPECT_EQ(state_of(pair), row.state);
+    for (const auto& [pressure, limit] : {std::pair(Pressure::none, row.usual), std::pair(Pressure::high, row.high),
+                                          std::pair(Pressure::highest, row.highest)}) {
+      pair.entry.time_ns = kNow - (limit - 1) * kSecond;
+      EXPECT_FALSE(is_old(pair, kNow, pressure)) << to_string(row.state) << " at " << limit - 1 << " s";
+      pair.entry.time_ns = kNow - (limit + 1) * kSecond;
+      EXPECT_TRUE(is_old(pair, kNow, pressure)) << to_string(row.state) << " at " << limit + 1 << " s";
+      EXPECT_GE(silence_of(pair.entry, kNow), least_limit(pair.entry, row.protocol, pressure));
+    }
+  }
+}
+
 // Whatever is old shows on one of its directions, so that a look at the other one can wait for that.
 TEST(ConnectionLeastLimit, IsPassedByOneDirectionOfAllThatIsOld) {
   constexpr std::uint8_t kAll = NK_CT_SYN | NK_CT_ACK | NK_CT_FIN | NK_CT_RST;

@@ -25,7 +25,23 @@ TEST_F(ConnectionsTest, WhatIsOldGoesInBothDirections) {
   EXPECT_EQ(counted("service", "TCP"), 2U);
   EXPECT_EQ(counted("masquerade", "UDP"), 1U);
   EXPECT_EQ(counted("service", "ICMPv6"), 0U);
-  EXPECT_THAT(map_.counts().kinds, SizeIs(8));
+  EXPECT_THAT(map_.counts().kinds, SizeIs(12));
+}
+
+TEST_F(ConnectionsTest, WhatIsAnsweredElsewhereHasOneDirectionAndItsOwnTime) {
+  const auto direct = [this](std::uint32_t number, std::uint64_t silent_s, std::uint8_t seen) {
+    const Sample sample{.number = number, .silent_s = silent_s, .there = seen, .use = NK_CT_DIRECT};
+    const auto keys = keys_of(sample);
+    write(keys.there, other_way(keys.back), sample, false, BPF_ANY);
+    return sample;
+  };
+  const auto in_use = direct(1, 7000, kBothOpen), silent = direct(2, 8001, kBothOpen);
+  const auto done = direct(3, 100, kBothOpen | NK_CT_FIN), done_long_ago = direct(4, 121, kBothOpen | NK_CT_FIN);
+  sweep();
+  for (const auto& each : {in_use, done}) EXPECT_EQ(directions(each), 1) << each.number;
+  for (const auto& each : {silent, done_long_ago}) EXPECT_EQ(directions(each), 0) << each.number;
+  EXPECT_EQ(map_.counts().entries, 2U);
+  EXPECT_EQ(counted("direct", "TCP"), 2U);
 }
 
 TEST_F(ConnectionsTest, OneDirectionThatSpeaksKeepsBoth) {

@@ -244,12 +244,15 @@ TEST_F(ServicesTest, WhatIsForTheOutsideIsReadAsItWasWritten) {
   reopen();
   const service::Frontend v4{.address = ip("203.0.113.1"), .port = 80, .protocol = kube::Protocol::tcp};
   const service::Frontend v6{.address = ip("2001:db8::1"), .port = 53, .protocol = kube::Protocol::udp};
+  auto led = v4;
+  led.led = true;
   const auto range = [](std::uint32_t set, const char* text) {
     return service::Range{.set = set, .clients = Cidr::parse(text).value()};
   };
   service::Changes changes;
   changes.entrances = {
-      {v4, {.set = 3, .count = 1, .affinity_s = 10, .keep_source = true, .ranges = true, .table = 0}},
+      {v4, {.set = 3, .count = 1, .affinity_s = 10, .keep_source = true, .ranges = true, .table = 0, .direct = true}},
+      {led, {.set = 5, .count = 1, .affinity_s = 0, .keep_source = true}},
       {v6, {.set = 4, .count = 2, .affinity_s = 0, .keep_source = false, .ranges = false, .table = 251}}};
   changes.ranges = {
       range(3, "0.0.0.0/0"), range(3, "198.51.100.0/24"),  range(3, "198.51.100.7/32"), range(4, "2001:db8::/32"),
@@ -268,7 +271,7 @@ TEST_F(ServicesTest, WhatIsForTheOutsideIsReadAsItWasWritten) {
   EXPECT_THAT(table->maglev, testing::UnorderedElementsAreArray(changes.maglev));
 
   service::Changes less;
-  less.gone_entrances = {v4};
+  less.gone_entrances = {v4, led};
   less.gone_ranges = {changes.ranges[0], changes.ranges[2], changes.ranges[4]};
   less.gone_maglev = {{.set = 4, .piece = 1}};
   ASSERT_TRUE(ok(datapath_->change_services(less)));

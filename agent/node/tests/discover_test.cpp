@@ -220,8 +220,11 @@ TEST_F(Discover, AutoTakesTheOverlayToPeersBehindARouterOnly) {
   const View view = view_of(with_peers);
   const auto native = " via 192.0.2.2 dev " + std::to_string(up) + " mtu 1500";
   const auto tunnel = " through 198.51.100.9 from 192.0.2.1 via 192.0.2.254 dev " + std::to_string(up) + " mtu 1450";
-  EXPECT_THAT(remotes(view), UnorderedElementsAre("10.244.2.0/24" + native, "192.0.2.2/32" + native,
-                                                  "10.244.3.0/24" + tunnel, "198.51.100.9/32" + tunnel));
+  const auto beside = " through 192.0.2.2 from 192.0.2.1 via 192.0.2.2 dev " + std::to_string(up) + " mtu 1450";
+  EXPECT_THAT(remotes(view),
+              UnorderedElementsAre("10.244.2.0/24" + native, "192.0.2.2/32" + native, "192.0.2.2/32" + beside,
+                                   "10.244.3.0/24" + tunnel, "198.51.100.9/32" + tunnel));
+  EXPECT_THAT(view.remotes, testing::Contains(testing::Field(&datapath::Remote::beside, true)).Times(1));
   EXPECT_EQ(view.pod_mtu, 1450U);
 }
 

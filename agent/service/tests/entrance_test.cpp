@@ -87,10 +87,59 @@ TEST_F(EntranceTest, PolicyLocalHasASetOfItsOwnAndKeepsTheSource) {
   EXPECT_THAT(changes.frontends, IsEmpty());
 }
 
-TEST_F(EntranceTest, NothingStaysOfAServiceThatGoes) {
-  service.external_local = true;
+TEST_F(EntranceTest, WhomAnotherNodeLeadsHereGetsAPodOfThisNode) {
+  facts.overlay = true;
+  registry.set_facts(facts);
+  tell({endpoint("10.0.0.1"), here("10.0.0.2"), here("10.0.0.3")});
+  for (auto frontend : {node_port, balancer}) {
+    EXPECT_THAT(maps.behind_entrance(frontend), SizeIs(3));
+    frontend.led = true;
+    EXPECT_THAT(maps.behind_entrance(frontend), UnorderedElementsAre("10.0.0.2:8080", "10.0.0.3:8080"));
+    EXPECT_FALSE(maps.frontends.contains(frontend)) << "no socket asks there";
+  }
+  EXPECT_EQ(maps.entrances.size(), 4U);
+  restart({endpoint("10.0.0.1"), here("10.0.0.2"), here("10.0.0.3")});
+  // Of no pod is known that it is here: another node may know more, or not yet know of its end.
+  auto led = balancer;
+  led.led = true;
+  tell({endpoint("10.0.0.1")});
+  EXPECT_THAT(maps.behind_entrance(led), ElementsAre("10.0.0.1:8080"));
+  EXPECT_FALSE(maps.entrances.at(led).keep_source || maps.entrances.at(led).direct);
+  restart({endpoint("10.0.0.1")});
+  tell({});
+  EXPECT_EQ(maps.entrances.at(led).count, 0U);
+  tell({here("10.0.0.2")});
+  EXPECT_THAT(maps.behind_entrance(led), ElementsAre("10.0.0.2:8080"));
   service.source_ranges = {cidr("198.51.100.0/24")};
-  facts.maglev = true;
+  tell({here("10.0.0.2")});
+  EXPECT_TRUE(maps.entrances.at(led).ranges);
+  EXPECT_THAT(maps.ranges,
+              testing::Contains(Range{.set = maps.entrances.at(led).set, .clients = cidr("198.51.100.0/24")}));
+  // With policy Local no other node leads clients on.
+  service.external_local = true;
+  tell({here("10.0.0.2")});
+  EXPECT_THAT(maps.entrances, UnorderedElementsAre(Key(node_port), Key(balancer)));
+  int listed = 0;
+  registry.list([&](const Listing& listing) { listed += static_cast<int>(listing.frontends.size()); });
+  EXPECT_EQ(listed, 3);
+}
+
+TEST_F(EntranceTest, ClientsAreLedToOtherNodesWhenThisOneIsToldTo) {
+  tell({endpoint("10.0.0.1")});
+  EXPECT_FALSE(maps.entrances.at(node_port).direct);
+  facts.overlay = facts.dsr = true;
+  registry.set_facts(facts);
+  tell({endpoint("10.0.0.1"), here("10.0.0.2")});
+  EXPECT_TRUE(maps.entrances.at(node_port).direct);
+  auto led = node_port;
+  led.led = true;
+  EXPECT_FALSE(maps.entrances.at(led).direct);
+  restart({endpoint("10.0.0.1"), here("10.0.0.2")});
+}
+
+TEST_F(EntranceTest, NothingStaysOfAServiceThatGoes) {
+  service.source_ranges = {cidr("198.51.100.0/24")};
+  facts.maglev = facts.overlay = facts.dsr = true;
   registry.set_facts(facts);
   tell({here("10.0.0.1")});
   registry.remove_service("shop/web");
