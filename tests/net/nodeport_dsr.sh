@@ -12,13 +12,8 @@ agent b "$with_services"
 lab_pod a a1
 lab_pod b b1
 lab_pod b b2
-for pod in a1 b1 b2; do
-  lab_start "serve-$pod" "$pod" nk-socket serve 8080 "$pod"
-  lab_start "probe-$pod" "$pod" nk-probe serve --tcp 5000
-done
-declare -A client=([4]=192.0.2.254 [6]=2001:db8::254)
-balancer=203.0.113.8 external=203.0.113.7
-for address in $balancer $external; do ip -n "$lab_prefix-world" route add "$address" via "$(lab_ip a 4)"; done
+. "$(dirname "$0")/web_service.bash"
+serve_pods a1 b1 b2
 for node in a b; do
   mac=$(ip -n "$lab_prefix-$node" -j link show eth0 | jq -r '.[0].address')
   watch_mac=${watch_mac:-}"add counter inet by $node; add rule inet by seen ether saddr $mac meta l4proto { tcp, udp } th sport { 30080, 30053, 30081, 80, 53, 81 } counter name $node; "
@@ -26,37 +21,12 @@ done
 lab_in world nft -f - <<< "add table inet by; add chain inet by seen { type filter hook prerouting priority -400; }; $watch_mac"
 answers_of() { lab_in world nft -j list counter inet by "$1" | jq '.nftables[] | .counter? // empty | .packets'; }
 
-service() {
-  jq -n '{apiVersion: "v1", kind: "Service", metadata: {name: "web"}, spec: {type: "LoadBalancer",
-    clusterIP: "10.96.0.10", clusterIPs: ["10.96.0.10", "fd96::10"], ipFamilies: ["IPv4", "IPv6"],
-    externalIPs: ["'$external'"], ports: [
-      {name: "web", protocol: "TCP", port: 80, targetPort: 8080, nodePort: 30080},
-      {name: "dns", protocol: "UDP", port: 53, targetPort: 8080, nodePort: 30053},
-      {name: "probe", protocol: "TCP", port: 81, targetPort: 5000, nodePort: 30081}]},
-    status: {loadBalancer: {ingress: [{ip: "'$balancer'"}]}}}' | jq "${1:-.}" | put service.json
-}
-slices() { put_slices web '[{"name": "web", "protocol": "TCP", "port": 8080}, {"name": "dns", "protocol": "UDP", "port": 8080}, {"name": "probe", "protocol": "TCP", "port": 5000}]' "$@"; }
-serving() { [ "$(talk tcp "$(lab_ip a 4)" 30080 40 | names)" = "$1" ] && [ "$(talk connected "$(lab_ip a 6)" 30053 40 | names)" = "$1" ]; }
-in_force() { until_true 5 serving "$1" || fail "expected answers of '$1', got: $(talk tcp "$(lab_ip a 4)" 30080 10 | names) $(ctl a status | jq -c .problems) $(ctl b drops)"; }
 service
 slices a1 b1 b2
 in_force "a1 b1 b2"
 
 note "all backends, under the address that was asked for"
-for address in "$(lab_ip a 4)" "$(lab_ip a 6)"; do
-  answers=$(talk tcp "$address" 30080 40)
-  equal "backends of TCP" "a1 b1 b2" "$(names <<< "$answers")"
-  equal "who answered" "from $address 30080" "$(cut -d ' ' -f 2- <<< "$answers" | sort -u)"
-  answers=$(talk connected "$address" 30053 40)
-  equal "backends of UDP" "a1 b1 b2" "$(names <<< "$answers")"
-  equal "who answered" "from $address 30053" "$(cut -d ' ' -f 2- <<< "$answers" | sort -u)"
-  answers=$(talk udp "$address" 30053 10)
-  equal "one backend for a flow of datagrams: $answers" 1 "$(sort -u <<< "$answers" | wc -l)"
-done
-for address in $balancer $external; do
-  equal "TCP at $address" "a1 b1 b2" "$(talk tcp $address 80 40 | names)"
-  equal "UDP at $address" "a1 b1 b2" "$(talk connected $address 53 40 | names)"
-done
+asked_everywhere "a1 b1 b2"
 
 note "the other node answers itself; its pods see the client; whole streams"
 slices b1

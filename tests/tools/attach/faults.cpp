@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every allocation on the way of a call fails once: the n-th one for n = 1, 2, … until the call needs fewer than n.
+// Every allocation on the way of a call fails once: the n-th one for n = 1, 2, … until the call needs fewer than n. Then
+// all of it again, with some of the kernel's functions failing in their turn, too.
 // After each the call has happened or it has not, and nothing else is left of it. What leaks memory finds kmemleak.
 #include <fcntl.h>
 #include <sched.h>
@@ -30,6 +31,9 @@ namespace {
 
 constexpr std::array kHooks{std::pair{BPF_NETKIT_PRIMARY, "netkit primary"}, std::pair{BPF_NETKIT_PEER, "netkit peer"},
                             std::pair{BPF_TCX_INGRESS, "tcx ingress"}, std::pair{BPF_TCX_EGRESS, "tcx egress"}};
+// Of kernel-patches/tests/inject.c.
+constexpr std::array kFunctions{"rtnl_create_link",    "register_netdevice", "netdev_register_kobject",
+                                "rtnl_configure_link", "bpf_link_prime",     "bpf_mprog_attach"};
 constexpr int kMostFaults = 10000;
 
 void set(const std::string& option, const char* value) {
@@ -57,7 +61,12 @@ class Fault {
     if (::mlockall(MCL_CURRENT | MCL_FUTURE) != 0) end_with_errno("mlockall");
   }
 
-  // Whether `call` came as far as its n-th allocation, which failed then.
+  // From now on these functions fail like allocations.
+  static void functions() {
+    for (const char* const name : kFunctions) set("fail_function/inject", name);
+  }
+
+  // Whether `call` came as far as its n-th allocation or such function, which failed then.
   bool during(int n, const std::function<void()>& call) const {
     arm(n);
     call();
@@ -95,6 +104,7 @@ class Faults {
   void programs(bpf_attach_type hook, const std::string& name);
   void up();
   void deletion();
+  int calls();
 
   [[nodiscard]] netlink::Socket socket() const { return must(netlink::Socket::open()); }
   [[nodiscard]] std::uint32_t make() const {
@@ -112,6 +122,7 @@ class Faults {
   Fault fault_;
   UniqueFd pod_ = new_netns(), program_ = load_program(0), other_ = load_program(-1);
   std::uint32_t index_ = 0;
+  int faults_ = 0;
   bool good_ = true;
 };
 
@@ -127,6 +138,7 @@ void Faults::each(const std::string& name, const std::function<void()>& call,
     }
     if (n == kMostFaults) end_with_error(name + ": no end of faults");
   }
+  faults_ += n - 2;
   std::printf("%s: %d faults\n", name.c_str(), n - 2);
   std::fflush(stdout);
 }
@@ -300,8 +312,9 @@ void Faults::deletion() {
   remove();
 }
 
-bool Faults::run() {
-  const auto links_before = all(bpf_link_get_next_id), programs_before = all(bpf_prog_get_next_id);
+// How many faults there were.
+int Faults::calls() {
+  faults_ = 0;
   pairs();
   index_ = make();
   for (const auto& [hook, name] : kHooks) {
@@ -311,6 +324,18 @@ bool Faults::run() {
   up();
   remove();
   deletion();
+  return faults_;
+}
+
+bool Faults::run() {
+  const auto links_before = all(bpf_link_get_next_id), programs_before = all(bpf_prog_get_next_id);
+  const int allocations = calls();
+  std::printf("the same, and functions that fail\n");
+  Fault::functions();
+  if (calls() < allocations + static_cast<int>(kFunctions.size())) {
+    good_ = false;
+    std::printf("WRONG: no function has failed\n");
+  }
 
   // A grace period after the last descriptor both programs are gone: nobody has kept a reference.
   const auto wanted = programs_before.size() - 2;
