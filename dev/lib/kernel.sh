@@ -45,6 +45,7 @@ kernel_key() {
     cat "$(kernel_folder "$series")/version"
     gcc --version | head -1
     kernel_options "$series" "$flavour"
+    [[ $flavour != *-debug ]] || cat "$patches/tests/inject.c"
     if [[ $flavour = patched* ]]; then
       # Their messages do not matter.
       for patch in $(series_patches "$series"); do sed '1,/^---$/d; /^index /d' "$patches/linux-$series/$patch"; done
@@ -62,6 +63,11 @@ make_tree() {
 
 # A patch must fit exactly: what only fits with fuzz was made for another source.
 apply_patch() { patch -s -p1 -F 0 -d "$1" < "$2"; }
+
+add_injection() {
+  cp "$patches/tests/inject.c" "$1/net/core/"
+  sed -i '$a obj-y += inject.o' "$1/net/core/Makefile"   # a new file: the pristine one stays
+}
 
 # Dates and paths out of the objects, so that a second tree finds the first one's in the compiler cache.
 kernel_make() {
@@ -101,6 +107,7 @@ kernel_build() {
         apply_patch "$tree" "$patches/linux-$series/$patch" >&2 || die "$patch does not apply"
       done
     fi
+    [[ $flavour != *-debug ]] || add_injection "$tree"
     configure "$series" "$tree" "$flavour" >&2
     # The name says what runs; the folders of dev/vm are looked up by it.
     release=$(kernel_make "$tree" kernelversion)-netkite-$flavour

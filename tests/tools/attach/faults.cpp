@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every allocation on the way of a call fails once: the n-th one for n = 1, 2, … until the call needs fewer than n. Then
-// all of it again, with some of the kernel's functions failing in their turn, too.
-// After each the call has happened or it has not, and nothing else is left of it. What leaks memory finds kmemleak.
+// Every allocation on the way of a call fails once: the n-th one for n = 1, 2, … until the call needs fewer than n.
+// Then all of it again, with some of the kernel's functions failing in their turn, too. After each the call has
+// happened or it has not, and nothing else is left of it. What leaks memory finds kmemleak.
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -32,8 +32,8 @@ namespace {
 constexpr std::array kHooks{std::pair{BPF_NETKIT_PRIMARY, "netkit primary"}, std::pair{BPF_NETKIT_PEER, "netkit peer"},
                             std::pair{BPF_TCX_INGRESS, "tcx ingress"}, std::pair{BPF_TCX_EGRESS, "tcx egress"}};
 // Of kernel-patches/tests/inject.c.
-constexpr std::array kFunctions{"rtnl_create_link",    "register_netdevice", "netdev_register_kobject",
-                                "rtnl_configure_link", "bpf_link_prime",     "bpf_mprog_attach"};
+constexpr std::array kFunctions{"rtnl_create_link", "register_netdevice", "rtnl_configure_link", "bpf_link_prime",
+                                "bpf_mprog_attach"};
 constexpr int kMostFaults = 10000;
 
 void set(const std::string& option, const char* value) {
