@@ -31,14 +31,9 @@ static __always_inline void find_way(struct nk_way *way, const struct nk_endpoin
 }
 
 /* Whether a pod is reached by the overlay, so that this is not its packet. */
-static __always_inline bool is_pod_of4(const struct nk_tunnel *tunnel, __u32 source)
+static __always_inline bool is_pods(const struct nk_tunnel *tunnel)
 {
-	return tunnel && tunnel->family == NK_AF_INET && !nk_is_its_node4(tunnel, source);
-}
-
-static __always_inline bool is_pod_of6(const struct nk_tunnel *tunnel, const struct in6_addr *source)
-{
-	return tunnel && tunnel->family == NK_AF_INET6 && !nk_is_its_node6(tunnel, source->s6_addr32);
+	return tunnel && !nk_is_its_node(tunnel);
 }
 
 /* For a packet that nothing is remembered of. Not 0: refused. */
@@ -57,7 +52,7 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 	}
 	find_way(&flow->way, ep);
 	if ((nk_config.services || nk_config.masquerade) && nk_config.vni && !ep)
-		flow->way.kind = is_pod_of4(nk_tunnel4(ip->saddr), ip->saddr) ? NK_WAY_TUNNEL : NK_WAY_DEVICE;
+		flow->way.kind = is_pods(nk_tunnel4(ip->saddr)) ? NK_WAY_TUNNEL : NK_WAY_DEVICE;
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
 	return 0;
 }
@@ -77,7 +72,7 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 	}
 	find_way(&flow->way, ep);
 	if ((nk_config.services || nk_config.masquerade) && nk_config.vni && !ep)
-		flow->way.kind = is_pod_of6(nk_tunnel6(&ip->saddr), &ip->saddr) ? NK_WAY_TUNNEL : NK_WAY_DEVICE;
+		flow->way.kind = is_pods(nk_tunnel6(&ip->saddr)) ? NK_WAY_TUNNEL : NK_WAY_DEVICE;
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
 	return 0;
 }

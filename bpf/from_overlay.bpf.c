@@ -98,22 +98,19 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 	return TO_POD;
 }
 
-/* By the addresses that nodes are known by in the overlay. */
 static __noinline bool is_from_node(struct __sk_buff *ctx)
 {
 	const struct nk_tunnel *tunnel;
 	struct bpf_tunnel_key key;
 
 	if (!bpf_skb_get_tunnel_key(ctx, &key, sizeof(key), 0)) {
-		__u32 node = bpf_htonl(key.remote_ipv4);
-
-		tunnel = nk_tunnel4(node);
-		return tunnel && nk_is_its_node4(tunnel, node) && key.tunnel_id == nk_config.vni;
+		tunnel = nk_tunnel4(bpf_htonl(key.remote_ipv4));
+		return tunnel && nk_is_its_node(tunnel) && key.tunnel_id == nk_config.vni;
 	}
 	if (bpf_skb_get_tunnel_key(ctx, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
 		return false;
 	tunnel = nk_tunnel6(key.remote_ipv6);
-	return tunnel && nk_is_its_node6(tunnel, key.remote_ipv6) && key.tunnel_id == nk_config.vni;
+	return tunnel && nk_is_its_node(tunnel) && key.tunnel_id == nk_config.vni;
 }
 
 static __noinline bool is_led4(struct __sk_buff *ctx)

@@ -43,6 +43,7 @@ struct Remote {
     auto operator<=>(const Tunnel&) const = default;
   };
   std::optional<Tunnel> tunnel{};  // by the overlay; `mtu` is what fits into it
+  bool own = false;                // tunnels: the prefix is the node's own address, not its pods'
   bool beside = false;             // tunnels: only for clients that are led there; all else has a native way
   std::optional<Ip> source{};      // tunnels: what the other node knows this one by, in the prefix's family
   auto operator<=>(const Remote&) const = default;

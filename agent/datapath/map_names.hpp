@@ -12,8 +12,8 @@ inline constexpr std::string_view kEndpoints6 = "nk_ep6_v1";
 inline constexpr std::string_view kDevices = "nk_dev_v1";
 inline constexpr std::string_view kRemotes4 = "nk_remote4_v1";
 inline constexpr std::string_view kRemotes6 = "nk_remote6_v1";
-inline constexpr std::string_view kTunnels4 = "nk_tunnel4_v1";
-inline constexpr std::string_view kTunnels6 = "nk_tunnel6_v1";
+inline constexpr std::string_view kTunnels4 = "nk_tunnel4_v2";
+inline constexpr std::string_view kTunnels6 = "nk_tunnel6_v2";
 inline constexpr std::string_view kEpoch = "nk_epoch_v1";
 inline constexpr std::string_view kGuard = "nk_guard_v1";
 inline constexpr std::string_view kDeny4 = "nk_deny4_v1";
@@ -38,6 +38,8 @@ inline constexpr std::string_view kDrops = "nk_drops_v1";
 inline constexpr std::string_view kControl = "nk_control_v1";
 inline constexpr std::string_view kEvents = "nk_events_v1";
 
+// What releases before this one have pinned.
+inline constexpr std::array<std::string_view, 2> kFormerMaps = {"nk_tunnel4_v1", "nk_tunnel6_v1"};
 // Maps that a node without services has not.
 inline constexpr std::array kServiceMaps = {kFrontends, kSlots,  kBackends, kAffinity, kSockets,
                                             kEntrances, kRanges, kMaglev,   kClients,  kUplinks};

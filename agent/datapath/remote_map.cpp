@@ -24,6 +24,7 @@ nk_tunnel tunnel_of(const Remote& remote) {
   value.family = static_cast<std::uint32_t>(remote.tunnel->node.af());
   value.node = abi_v6(remote.tunnel->node);
   value.local = abi_v6(remote.tunnel->local);
+  value.flags = remote.own ? NK_TUNNEL_NODE : 0;
   return value;
 }
 

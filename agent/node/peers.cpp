@@ -91,9 +91,7 @@ void add_tunnel(const config::Peer& peer, const std::vector<Way>& ways, const Wa
   const datapath::Remote::Tunnel tunnel{.device = all.overlay, .node = end.address, .local = *end.source};
   const auto overhead = end.address.is_v6() ? kOverhead6 : kOverhead4;
   const auto mtu = mtu_of(end, *uplink);
-  auto prefixes = beside ? std::vector<Cidr>() : peer.pod_ranges;
-  for (const auto& address : peer.addresses) prefixes.push_back(Cidr::host(address));
-  for (const auto& prefix : prefixes) {
+  const auto add = [&](const Cidr& prefix, bool own) {
     const auto same =
         std::ranges::find_if(ways, [&prefix](const Way& way) { return way.address.family() == prefix.family(); });
     all.remotes.push_back({.prefix = prefix,
@@ -101,9 +99,13 @@ void add_tunnel(const config::Peer& peer, const std::vector<Way>& ways, const Wa
                            .mtu = mtu > overhead ? mtu - overhead : 0,
                            .nexthop = end.nexthop,
                            .tunnel = tunnel,
+                           .own = own,
                            .beside = beside,
                            .source = same == ways.end() ? std::nullopt : same->source});
-  }
+  };
+  for (const auto& address : peer.addresses) add(Cidr::host(address), true);
+  if (beside) return;
+  for (const auto& range : peer.pod_ranges) add(range, false);
 }
 
 }  // namespace

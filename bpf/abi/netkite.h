@@ -118,17 +118,19 @@ struct nk_remote {
 NK_SIZE_IS(nk_remote, 28);
 
 /*
- * nk_tunnel4_v1, nk_tunnel6_v1: the same for nodes that are reached by the overlay. A prefix is in the one map or in
+ * nk_tunnel4_v2, nk_tunnel6_v2: the same for nodes that are reached by the overlay. A prefix is in the one map or in
  * the other, but for nodes' own addresses, which may be in both: the native way comes first.
  */
+#define NK_TUNNEL_NODE (1U << 0) /* the prefix is the node's own address, from which it talks on the uplink as well */
 struct nk_tunnel {
 	struct nk_remote way;  /* to the node itself; its mtu is what a packet inside may have */
 	__u32 device;	       /* the overlay's */
 	__u32 family;	       /* of the two addresses: AF_INET or AF_INET6 */
 	struct nk_addr6 node;  /* IPv4: the first 4 bytes */
 	struct nk_addr6 local; /* this node, as the other one knows it */
+	__u32 flags;	       /* NK_TUNNEL_* */
 };
-NK_SIZE_IS(nk_tunnel, 68);
+NK_SIZE_IS(nk_tunnel, 72);
 
 /* nk_deny4_v1, nk_deny6_v1: value of the XDP deny-list. */
 struct nk_deny {

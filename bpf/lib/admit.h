@@ -49,7 +49,7 @@ static __always_inline enum nk_client nk_client4(__u32 address, __u32 hook)
 		return NK_CLIENT_FALSE;
 	if (nk_remote4(address))
 		return NK_CLIENT_INSIDE;
-	if (tunnel && hook != NK_HOOK_FROM_OVERLAY && !nk_is_its_node4(tunnel, address))
+	if (tunnel && hook != NK_HOOK_FROM_OVERLAY && !nk_is_its_node(tunnel))
 		return NK_CLIENT_FALSE;
 	return tunnel ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
 }
@@ -64,7 +64,7 @@ static __always_inline enum nk_client nk_client6(const __u32 *address, __u32 hoo
 		return NK_CLIENT_FALSE;
 	if (nk_remote6(address))
 		return NK_CLIENT_INSIDE;
-	if (tunnel && hook != NK_HOOK_FROM_OVERLAY && !nk_is_its_node6(tunnel, address))
+	if (tunnel && hook != NK_HOOK_FROM_OVERLAY && !nk_is_its_node(tunnel))
 		return NK_CLIENT_FALSE;
 	return tunnel ? NK_CLIENT_INSIDE : NK_CLIENT_OUTSIDE;
 }
@@ -77,20 +77,24 @@ static __noinline int nk_client(const __u32 *address, __u32 hook)
 /* Whether a client that is led to the backend's node can have its answers from there (lib/direct.h): only a pod's. */
 static __noinline bool nk_answers_itself4(__u32 backend)
 {
-	const struct nk_remote *remote = nk_remote4(backend);
-	const struct nk_tunnel *tunnel =
-		remote ? nk_tunnel_beside(remote->nexthop_family, remote->nexthop.bytes) : nk_tunnel4(backend);
+	const struct nk_tunnel *tunnel = nk_tunnel4(backend);
+	const struct nk_remote *remote;
 
-	return tunnel && !nk_is_its_node4(tunnel, backend);
+	if (tunnel)
+		return !nk_is_its_node(tunnel);
+	remote = nk_remote4(backend);
+	return remote && nk_tunnel_beside(remote->nexthop_family, remote->nexthop.bytes);
 }
 
 static __noinline bool nk_answers_itself6(const __u32 *backend)
 {
-	const struct nk_remote *remote = nk_remote6(backend);
-	const struct nk_tunnel *tunnel =
-		remote ? nk_tunnel_beside(remote->nexthop_family, remote->nexthop.bytes) : nk_tunnel6(backend);
+	const struct nk_tunnel *tunnel = nk_tunnel6(backend);
+	const struct nk_remote *remote;
 
-	return tunnel && !nk_is_its_node6(tunnel, backend);
+	if (tunnel)
+		return !nk_is_its_node(tunnel);
+	remote = nk_remote6(backend);
+	return remote && nk_tunnel_beside(remote->nexthop_family, remote->nexthop.bytes);
 }
 
 static __always_inline bool nk_answers_itself(const __u32 *backend)

@@ -14,7 +14,7 @@ struct {
 	__type(key, struct nk_prefix4);
 	__type(value, struct nk_tunnel);
 	__uint(max_entries, 1);
-} nk_tunnel4_v1 SEC(".maps");
+} nk_tunnel4_v2 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -22,13 +22,13 @@ struct {
 	__type(key, struct nk_prefix6);
 	__type(value, struct nk_tunnel);
 	__uint(max_entries, 1);
-} nk_tunnel6_v1 SEC(".maps");
+} nk_tunnel6_v2 SEC(".maps");
 
 static __always_inline struct nk_tunnel *nk_tunnel4(__u32 address)
 {
 	struct nk_prefix4 key = { .length = 32, .address = address };
 
-	return nk_config.vni ? bpf_map_lookup_elem(&nk_tunnel4_v1, &key) : NULL;
+	return nk_config.vni ? bpf_map_lookup_elem(&nk_tunnel4_v2, &key) : NULL;
 }
 
 static __always_inline struct nk_tunnel *nk_tunnel6(const void *address)
@@ -38,24 +38,13 @@ static __always_inline struct nk_tunnel *nk_tunnel6(const void *address)
 	if (!nk_config.vni)
 		return NULL;
 	__builtin_memcpy(&key.address, address, sizeof(key.address));
-	return bpf_map_lookup_elem(&nk_tunnel6_v1, &key);
+	return bpf_map_lookup_elem(&nk_tunnel6_v2, &key);
 }
 
-/*
- * Whether an address is the other node's own, from which it talks on the uplink as well. Only that of the network's
- * family is known from its pods'.
- */
-static __always_inline bool nk_is_its_node4(const struct nk_tunnel *tunnel, __u32 address)
+/* Whether what was looked up is the other node's own address, not one of its pods'. */
+static __always_inline bool nk_is_its_node(const struct nk_tunnel *tunnel)
 {
-	return tunnel->family == NK_AF_INET && *(const __u32 *)tunnel->node.bytes == address;
-}
-
-static __always_inline bool nk_is_its_node6(const struct nk_tunnel *tunnel, const __u32 *address)
-{
-	const __u32 *node = (const void *)tunnel->node.bytes;
-
-	return tunnel->family == NK_AF_INET6 && address[0] == node[0] && address[1] == node[1] &&
-	       address[2] == node[2] && address[3] == node[3];
+	return tunnel->flags & NK_TUNNEL_NODE;
 }
 
 /* To the node that a native way leads to. NULL: to a router. */

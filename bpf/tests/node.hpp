@@ -6,7 +6,7 @@
 //   10.0.0.4, fd00::4   a pod that takes the stack; 10.0.0.5, fd00::5: another one, on kDevice
 //   10.0.0.6, fd00::6   a pod with programs behind ours
 //   10.0.9.0/24, fd00:0:0:9::/64 and 192.0.2.9, 2001:db8::9: another node's pods and itself, by an uplink of MTU 1500
-//   10.0.7.0/24, fd00:0:0:7::/64: the pods of 192.0.2.7 and itself by the overlay, with room for 1450
+//   10.0.7.0/24, fd00:0:0:7::/64: the pods of 192.0.2.7, 2001:db8::7 and itself by the overlay, with room for 1450
 //   bytes; 10.0.6.0/24: over IPv6
 #pragma once
 
@@ -84,15 +84,19 @@ inline void furnish(const Program& program) {
     program.add_endpoint(std::string(prefix) + "8", own);
   }
   program.set_device(kDevice, {.flags = NK_EP_IPV4 | NK_EP_IPV6, .endpoint_id = kEndpointId});
-  if (program.map("nk_tunnel4_v1") >= 0) {
+  if (program.map("nk_tunnel4_v2") >= 0) {
     nk_tunnel tunnel{.way = {.ifindex = kUplink, .mtu = 1450, .nexthop_family = AF_INET, .nexthop = {{192, 0, 2, 254}}},
                      .device = kOverlayDevice,
                      .family = AF_INET,
                      .node = {{192, 0, 2, 7}},
-                     .local = {{192, 0, 2, 1}}};
+                     .local = {{192, 0, 2, 1}},
+                     .flags = 0};
     program.add_tunnel("10.0.7.0", 24, tunnel);
-    program.add_tunnel("192.0.2.7", 32, tunnel);
     program.add_tunnel("fd00:0:0:7::", 64, tunnel);
+    tunnel.flags = NK_TUNNEL_NODE;
+    program.add_tunnel("192.0.2.7", 32, tunnel);
+    program.add_tunnel("2001:db8::7", 128, tunnel);
+    tunnel.flags = 0;
     tunnel.family = AF_INET6;
     program.add_tunnel("10.0.6.0", 24, tunnel);
   }

@@ -128,7 +128,7 @@ void Program::add_remote(const std::string& prefix, unsigned length, const nk_re
 
 void Program::add_tunnel(const std::string& prefix, unsigned length, const nk_tunnel& tunnel) const {
   const auto key = prefix_key(prefix, length);
-  const int fd = map(key.size() == 8 ? "nk_tunnel4_v1" : "nk_tunnel6_v1");
+  const int fd = map(key.size() == 8 ? "nk_tunnel4_v2" : "nk_tunnel6_v2");
   require(bpf_map_update_elem(fd, key.data(), &tunnel, BPF_ANY) == 0, "tunnel");
 }
 

@@ -87,7 +87,8 @@ TEST(ServiceDirectNearby, ToANodeOnTheSameLinkItsDeviceWrapsItToo) {
                    .device = kOverlayDevice,
                    .family = AF_INET,
                    .node = {{192, 0, 2, 9}},
-                   .local = {{192, 0, 2, 1}}};
+                   .local = {{192, 0, 2, 1}},
+                   .flags = NK_TUNNEL_NODE};
   netdev.add_tunnel("192.0.2.9", 32, tunnel);
   netdev.add_tunnel("2001:db8::", 128, tunnel);
   each([&](const Flavour& flavour) {
@@ -204,7 +205,7 @@ TEST_F(ServiceDirect, WithoutAWayThereItIsDroppedAndMayBeginAnew) {
   const auto talk = asking({.family = families()[0]});
   expect_led(talk);
   const nk_prefix4 pods{.length = 24, .address = htonl(0x0a000700)};
-  ASSERT_EQ(bpf_map_delete_elem(netdev_.map("nk_tunnel4_v1"), &pods), 0);
+  ASSERT_EQ(bpf_map_delete_elem(netdev_.map("nk_tunnel4_v2"), &pods), 0);
   netdev_.set_epoch(77);
   auto more = talk;
   more.flags = kAck;

@@ -153,7 +153,7 @@ TEST_F(ServicePath, ToAPodThatIsReachedByTheOverlay) {
     std::ranges::copy(kSenderMac, expected.begin() + 6);
     EXPECT_EQ(inner, expected);
     EXPECT_TRUE(node.connection(reversed(seen), flavour.protocol));
-    if (flavour.family.name == "IPv4") expect_dropped(program, flavour.answer(seen), NK_DROP_UPLINK_SPOOF);
+    expect_dropped(program, flavour.answer(seen), NK_DROP_UPLINK_SPOOF);
     auto big = ask;
     big.payload = Bytes(1500);
     EXPECT_EQ(program.run(frame(big)).verdict, kRedirect);
@@ -170,12 +170,13 @@ TEST_F(ServicePath, WhoAsksInAnOverlayPodsNameOnTheUplinkIsRefused) {
 
 TEST_F(ServicePath, ANodeOfTheOverlayAsksOnTheUplinkInItsOwnName) {
   const ServiceNode node(kServicesOverlay, kServicesOverlay);
-  const Flavour flavour{.family = families()[0]};
-  const auto ask = flavour.asking("192.0.2.7", 40000, 1);
-  const auto seen = ends_of(node.netdev.program.run(frame(ask)).frame);
-  EXPECT_EQ(seen, (Ends{flavour.family.node, seen.from_port, flavour.family.pod, kBackendPort}));
-  expect_becomes(node.netdev.program, ask, seen);
-  expect_becomes(node.pod.program, flavour.answer(seen), reversed(ask.ends));
+  each([&](const Flavour& flavour) {
+    const auto ask = flavour.asking(flavour.family.name == "IPv4" ? "192.0.2.7" : "2001:db8::7", 40000, 1);
+    const auto seen = ends_of(node.netdev.program.run(frame(ask)).frame);
+    EXPECT_EQ(seen, (Ends{flavour.family.node, seen.from_port, flavour.family.pod, kBackendPort}));
+    expect_becomes(node.netdev.program, ask, seen);
+    expect_becomes(node.pod.program, flavour.answer(seen), reversed(ask.ends));
+  });
 }
 
 }  // namespace

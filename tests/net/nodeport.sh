@@ -20,9 +20,10 @@ in_force "a1 b1"
 
 note "NodePort, load balancer and external address: both backends, under the address that was asked for"
 asked_everywhere "a1 b1"
-# By the family that the overlay's network is of: of the other one no node's address is known as such.
-equal "TCP from another node itself" "a1 b1" "$(talk tcp "$(lab_ip a 4)" 30080 30 b | names)"
-equal "UDP from another node itself" "a1 b1" "$(talk connected "$(lab_ip a 4)" 30053 30 b | names)"
+for family in $both; do
+  equal "TCP from another node itself" "a1 b1" "$(talk tcp "$(lab_ip a $family)" 30080 $draws b | names)"
+  equal "UDP from another node itself" "a1 b1" "$(talk connected "$(lab_ip a $family)" 30053 $draws b | names)"
+done
 contains "a ClusterIP is nobody's outside" error: "$(ip -n "$lab_prefix-world" route add 10.96.0.10 via "$(lab_ip a 4)" && talk tcp 10.96.0.10 80)"
 
 note "whole streams, through a backend here and one there, and whom they see"

@@ -161,20 +161,34 @@ TEST_F(RemotesTest, TunnelsHaveMapsOfTheirOwn) {
   tunnel.tunnel = tunnel6.tunnel = Remote::Tunnel{.device = 8, .node = ip("192.0.2.2"), .local = ip("192.0.2.1")};
   ASSERT_TRUE(ok(datapath_->set_remotes({tunnel, tunnel6, remote("10.3.0.0/16", "192.0.2.3")})));
   EXPECT_EQ(entries_of(*datapath_, "nk_remote4_v1"), 1U);
-  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel4_v1"), 1U);
-  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel6_v1"), 1U);
-  const auto found = lookup4<nk_tunnel>("10.2.3.4", "nk_tunnel4_v1");
+  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel4_v2"), 1U);
+  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel6_v2"), 1U);
+  const auto found = lookup4<nk_tunnel>("10.2.3.4", "nk_tunnel4_v2");
   EXPECT_EQ(found.way.ifindex, 7U);
   EXPECT_EQ(found.way.nexthop.bytes[3], 2);
   EXPECT_EQ(found.device, 8U);
   EXPECT_EQ(found.family, static_cast<std::uint32_t>(AF_INET));
   EXPECT_EQ(found.node.bytes[3], 2);
   EXPECT_EQ(found.local.bytes[3], 1);
+  EXPECT_EQ(found.flags, 0U);
+  tunnel.own = true;
+  ASSERT_TRUE(ok(datapath_->set_remotes({tunnel})));
+  EXPECT_EQ((lookup4<nk_tunnel>("10.2.3.4", "nk_tunnel4_v2").flags), std::uint32_t{NK_TUNNEL_NODE});
+  ASSERT_TRUE(ok(datapath_->set_remotes({tunnel, tunnel6, remote("10.3.0.0/16", "192.0.2.3")})));
   EXPECT_EQ(lookup4("10.3.3.4").nexthop.bytes[3], 3);
   ASSERT_TRUE(ok(datapath_->set_remotes({remote("10.2.0.0/16", "192.0.2.2")})));
-  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel4_v1"), 0U);
-  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel6_v1"), 0U);
+  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel4_v2"), 0U);
+  EXPECT_EQ(entries_of(*datapath_, "nk_tunnel6_v2"), 0U);
   EXPECT_EQ(lookup4("10.2.3.4").nexthop.bytes[3], 2);
+}
+
+TEST_F(RemotesTest, WhatAFormerReleaseHasPinnedGoes) {
+  reopen();
+  const auto former = options_.bpffs + "/maps/nk_tunnel4_v1";
+  const UniqueFd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "nk_tunnel4_v1", 4, 4, 1, nullptr));
+  ASSERT_EQ(bpf_obj_pin(map.get(), former.c_str()), 0);
+  reopen();
+  EXPECT_FALSE(std::filesystem::exists(former));
 }
 
 TEST_F(RemotesTest, ReplaceAFullSetButNotMore) {
