@@ -112,13 +112,17 @@ Result<void> Agent::remove_unwanted() {
   return options_.bandwidth.enabled ? Result<void>() : node::remove_queues();
 }
 
-// Programs before the first packet, and again when somebody has taken the device away.
+// Programs before the first packet, and again when somebody has taken the device away. What they go by comes before
+// them: after an upgrade they may have maps of their own.
 Result<void> Agent::prepare_overlay() {
   if (!config::has_overlay(options_)) return {};
   const auto ifindex = node::ensure_overlay(options_, datapath::overlay_mac());
   if (!ifindex) return tl::make_unexpected(ifindex.error());
   if (*ifindex != overlay_) {
     const auto name = std::string(node::kOverlayDevice);
+    const auto view = node::discover(options_, *ifindex);
+    if (!view) return tl::make_unexpected(view.error());
+    if (auto set = datapath_->set_remotes(view->remotes); !set) return set;
     if (auto attached = datapath_->attach_overlay(*ifindex, name); !attached) return wrap(attached.error(), "overlay");
     overlay_ = *ifindex;
   }
@@ -253,10 +257,10 @@ void Agent::reconcile() {
   if (!view) return set_problems({view.error().message});
   if (view->pod_mtu != view_.pod_mtu) spdlog::info("new pods get MTU {}", view->pod_mtu);
   view_ = *std::move(view);
+  if (auto set = datapath_->set_remotes(view_.remotes); !set) problems.push_back(set.error().message);
   std::ranges::move(uplinks_->follow(view_.uplinks), std::back_inserter(problems));
   datapath_->refresh_uplinks();
   if (auto raised = raise_overlay(); !raised) problems.push_back(raised.error().message);
-  if (auto set = datapath_->set_remotes(view_.remotes); !set) problems.push_back(set.error().message);
   if (config::masks_in_bpf(options_)) {
     auto set = datapath_->set_masquerade(node::masquerade_of(options_, view_.uplinks));
     if (!set) problems.push_back("masquerade: " + set.error().message);

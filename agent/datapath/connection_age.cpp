@@ -135,7 +135,7 @@ std::chrono::nanoseconds least_limit(const nk_connection& entry, std::uint8_t pr
 }
 
 bool is_short_lived(const nk_connection& entry, std::uint8_t protocol) {
-  if (protocol != IPPROTO_TCP) return entry.seen == 0;
+  if (protocol != IPPROTO_TCP) return entry.seen == 0 || entry.use == NK_CT_DIRECT;
   return (entry.seen & NK_CT_ACK) == 0 || (entry.seen & (NK_CT_FIN | NK_CT_RST)) != 0;
 }
 

@@ -63,7 +63,7 @@ struct SetKey {
 };
 
 struct Entrance {
-  SetKey set;  // its scope is local with externalTrafficPolicy Local, and then the client's address is kept
+  SetKey set;  // of scope local with externalTrafficPolicy Local, and for whom another node leads here
   bool ranges = false;
 
   bool operator==(const Entrance&) const = default;

@@ -48,7 +48,7 @@ NK_SIZE_IS(nk_tuple, 40);
 /*
  * nk_ct_v1, keyed by nk_tuple: a connection has two entries, one for each direction. An entry's key is what a packet
  * looks like when it comes, `to` what it becomes. The other direction's key is `to` with both ends exchanged. One of
- * NK_CT_DIRECT has only the client's direction, and becomes `to` on the other node.
+ * NK_CT_DIRECT has only the client's direction, and `to` says which node it is led to, whatever pod serves it there.
  * The table has a fixed size and evicts nobody: who comes when it is full is refused. The agent takes away what is old.
  */
 struct nk_connection {

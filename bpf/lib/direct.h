@@ -2,8 +2,8 @@
 /*
  * Direct server return (DSR): a client whose backend is a pod of another node is led to that node as it came, by the
  * overlay, and the node answers the client itself, under the address that was asked for. Each node chooses among its
- * own pods (nk_inner_entrance). So answers take one hop less, the pod sees the client, and the tunnel says who may lead
- * here.
+ * own pods, while it knows any (nk_inner_entrance). So answers take one hop less, the pod sees the client, and the
+ * tunnel says who may lead here.
  */
 #pragma once
 

@@ -56,13 +56,13 @@ static __always_inline bool nk_enters_node(const struct nk_way *way)
 }
 
 /*
- * NULL: not by the overlay. A node itself is reached on the uplink by who has come from there; `way` names that, or the
- * overlay's device.
+ * NULL: not by the overlay. A node itself is reached on the uplink that leads to it, if that is the one which `way`
+ * names: by which the other end has come.
  */
 static __always_inline const struct nk_tunnel *nk_tunnel_onward4(const struct nk_way *way, __u32 destination)
 {
 	const struct nk_tunnel *tunnel = nk_tunnel4(destination);
-	bool beside = tunnel && way->ifindex != tunnel->device && nk_is_its_node(tunnel);
+	bool beside = tunnel && way->ifindex == tunnel->way.ifindex && nk_is_its_node(tunnel);
 
 	return beside ? NULL : tunnel;
 }
@@ -70,7 +70,7 @@ static __always_inline const struct nk_tunnel *nk_tunnel_onward4(const struct nk
 static __always_inline const struct nk_tunnel *nk_tunnel_onward6(const struct nk_way *way, const void *destination)
 {
 	const struct nk_tunnel *tunnel = nk_tunnel6(destination);
-	bool beside = tunnel && way->ifindex != tunnel->device && nk_is_its_node(tunnel);
+	bool beside = tunnel && way->ifindex == tunnel->way.ifindex && nk_is_its_node(tunnel);
 
 	return beside ? NULL : tunnel;
 }

@@ -170,6 +170,15 @@ TEST_F(ServicePath, WhoAsksInAnOverlayPodsNameOnTheUplinkIsRefused) {
 
 TEST_F(ServicePath, ANodeOfTheOverlayAsksOnTheUplinkInItsOwnName) {
   const ServiceNode node(kServicesOverlay, kServicesOverlay);
+  // Here packets come in on the uplink that leads to it.
+  const nk_tunnel itself{.way = {.ifindex = kDevice, .mtu = 1450, .nexthop_family = AF_INET, .nexthop = {}},
+                         .device = kOverlayDevice,
+                         .family = AF_INET,
+                         .node = {{192, 0, 2, 7}},
+                         .local = {{192, 0, 2, 1}},
+                         .flags = NK_TUNNEL_NODE};
+  node.netdev.program.add_tunnel("192.0.2.7", 32, itself);
+  node.netdev.program.add_tunnel("2001:db8::7", 128, itself);
   each([&](const Flavour& flavour) {
     const auto ask = flavour.asking(flavour.family.name == "IPv4" ? "192.0.2.7" : "2001:db8::7", 40000, 1);
     const auto seen = ends_of(node.netdev.program.run(frame(ask)).frame);
