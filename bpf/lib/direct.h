@@ -9,7 +9,7 @@
 
 #include "lib/ending.h"
 #include "lib/leave.h"
-#include "lib/reject.h"
+#include "lib/onward.h"
 
 /*
  * The backend's node is not reached so, for a moment or for good. Who can begin anew does, and a stream goes on when
@@ -36,6 +36,17 @@ static __always_inline const struct nk_tunnel *nk_tunnel_by(const struct nk_way 
 	return nk_tunnel_beside(way->nexthop.nh_family, way->nexthop.ipv6_nh);
 }
 
+/* What goes through on the way there. 0: it is not known. */
+static __noinline __u32 nk_mtu_led(const struct nk_way *way)
+{
+	const struct nk_tunnel *tunnel;
+
+	if (nk_is_by_tunnel(way))
+		return way->mtu;
+	tunnel = nk_tunnel_by(way);
+	return tunnel ? tunnel->way.mtu : 0;
+}
+
 static __noinline int nk_lead_by_device4(struct __sk_buff *ctx, const struct nk_tunnel *tunnel, __u32 hook)
 {
 	struct ethhdr *eth = nk_ipv4_frame(ctx);
@@ -45,7 +56,7 @@ static __noinline int nk_lead_by_device4(struct __sk_buff *ctx, const struct nk_
 	return nk_leave_by_device(ctx, eth, tunnel, hook);
 }
 
-static __noinline int nk_lead_on4(struct __sk_buff *ctx, struct nk_packet *packet,
+static __noinline int nk_lead_on4(struct __sk_buff *ctx, const struct nk_packet *packet,
 				  const struct nk_connection *connection, struct nk_way *way, __u32 hook)
 {
 	const struct nk_tunnel *tunnel = NULL;
@@ -56,8 +67,6 @@ static __noinline int nk_lead_on4(struct __sk_buff *ctx, struct nk_packet *packe
 		tunnel = nk_tunnel_by(way);
 		if (!tunnel)
 			return nk_lost_track(ctx, packet, connection, hook);
-		if (!nk_goes_through(ctx, packet, tunnel->way.mtu))
-			return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, tunnel->way.mtu);
 	}
 	eth = nk_ipv4_frame(ctx);
 	if (!eth)
@@ -81,7 +90,7 @@ static __noinline int nk_lead_by_device6(struct __sk_buff *ctx, const struct nk_
 	return nk_leave_by_device(ctx, eth, tunnel, hook);
 }
 
-static __noinline int nk_lead_on6(struct __sk_buff *ctx, struct nk_packet *packet,
+static __noinline int nk_lead_on6(struct __sk_buff *ctx, const struct nk_packet *packet,
 				  const struct nk_connection *connection, struct nk_way *way, __u32 hook)
 {
 	const struct nk_tunnel *tunnel = NULL;
@@ -92,8 +101,6 @@ static __noinline int nk_lead_on6(struct __sk_buff *ctx, struct nk_packet *packe
 		tunnel = nk_tunnel_by(way);
 		if (!tunnel)
 			return nk_lost_track(ctx, packet, connection, hook);
-		if (!nk_goes_through(ctx, packet, tunnel->way.mtu))
-			return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, tunnel->way.mtu);
 	}
 	eth = nk_ipv6_frame(ctx);
 	if (!eth)

@@ -22,6 +22,7 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 {
 	struct nk_way *way = nk_onward4(ctx, &connection->to, connection->ifindex, hook);
 	struct ethhdr *eth;
+	__u32 mtu;
 
 	if (unlikely(!way))
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
@@ -33,8 +34,9 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 		nk_remember_ports(packet);
 	if (!nk_enters_node(way) && unlikely(packet->hops <= 1))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
-	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way->mtu)))
-		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
+	mtu = unlikely(nk_is_direct(connection)) ? nk_mtu_led(way) : way->mtu;
+	if (mtu && unlikely(!nk_goes_through(ctx, packet, mtu)))
+		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, mtu);
 	nk_note(connection, packet, nk_is_express(way, hook) && !nk_is_direct(connection));
 	if (unlikely(nk_is_direct(connection)))
 		return nk_lead_on4(ctx, packet, connection, way, hook);
@@ -51,6 +53,7 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 {
 	struct nk_way *way = nk_onward6(ctx, &connection->to, connection->ifindex, hook);
 	struct ethhdr *eth;
+	__u32 mtu;
 
 	if (unlikely(!way))
 		return nk_drop(ctx, hook, NK_DROP_UNSPEC);
@@ -62,8 +65,9 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 		nk_remember_ports(packet);
 	if (!nk_enters_node(way) && unlikely(packet->hops <= 1))
 		return nk_refuse6(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
-	if (way->mtu && unlikely(!nk_goes_through(ctx, packet, way->mtu)))
-		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, way->mtu);
+	mtu = unlikely(nk_is_direct(connection)) ? nk_mtu_led(way) : way->mtu;
+	if (mtu && unlikely(!nk_goes_through(ctx, packet, mtu)))
+		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, mtu);
 	nk_note(connection, packet, nk_is_express(way, hook) && !nk_is_direct(connection));
 	if (unlikely(nk_is_direct(connection)))
 		return nk_lead_on6(ctx, packet, connection, way, hook);
