@@ -89,8 +89,9 @@ slices
 note "who may ask, and who keeps a backend"
 service '.spec.loadBalancerSourceRanges = ["198.51.100.0/24"]'
 slices b1 b2
-eventually 5 '[[ $(talk connected $balancer 53) = "error: no answer" ]]' || fail "an answer: $(talk connected $balancer 53)"
-at_least "drops" 1 "$(drops a source-range)"
+# Either node may be the first to know.
+eventually 10 '[[ $(talk connected $balancer 53) = "error: no answer" ]] && [ "$(drops a source-range)" -gt 0 ]' ||
+  fail "an answer: $(talk connected $balancer 53), or no drop: $(ctl a drops)"
 service '.spec.loadBalancerSourceRanges = ["'"${client[4]}"'/32"] | .spec.sessionAffinity = "ClientIP"'
 eventually 5 '[ "$(talk tcp $balancer 80 20 | names | wc -w)" = 1 ]' || fail "several backends for one client"
 lacks "its backend" error "$(talk tcp $balancer 80 20 | names)"
