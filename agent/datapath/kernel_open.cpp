@@ -153,8 +153,6 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
   if (!events) return tl::make_unexpected(events.error());
   LinkGuard guard(parts.programs, kernel_has_netkit());
   if (auto done = parts.maps.commit(); !done) return tl::make_unexpected(done.error());
-  // Programs that still use them hold them.
-  for (const auto name : kFormerMaps) unpin(parts.pins.map(name));
 
   Attacher attacher(
       {.pins = parts.pins, .programs = parts.programs, .hooks = parts.hooks, .position = options.datapath.position},

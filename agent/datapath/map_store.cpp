@@ -182,6 +182,8 @@ Result<void> MapStore::commit() {
     if (auto done = rename_pin(pins_.map(name + std::string(kTemporary)), pins_.map(name)); !done) return done;
     entry.pinned = true;
   }
+  // Programs that still use them hold them.
+  for (const auto name : kFormerMaps) unpin(pins_.map(name));
   return {};
 }
 

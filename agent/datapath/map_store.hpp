@@ -30,7 +30,7 @@ class MapStore {
   [[nodiscard]] std::optional<MapHandle> find(std::string_view name) const;
   [[nodiscard]] std::vector<MapHandle> all() const;
 
-  // Pins what open() made. Until then nothing that others see has changed.
+  // Pins what open() made, and unpins what only former releases have. Until then nothing that others see has changed.
   [[nodiscard]] Result<void> commit();
 
  private:
