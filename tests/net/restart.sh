@@ -50,8 +50,10 @@ agent_again a '.datapath.position = "last" | .datapath.compile = "clang"' KILL
 [ "$ids_before" != "$(ids)" ] || fail "the programs were not replaced"
 agent_again a . KILL
 note "both agents at once"
-lab_agent_stop a KILL & lab_agent_stop b KILL
-wait %% 2>/dev/null || true
+lab_agent_stop a KILL &
+stopping=$!   # "wait %%" would be for another job when this one is over by then
+lab_agent_stop b KILL
+wait "$stopping" 2>/dev/null || true
 rm -f "$lab/jobs/agent-a.pid" "$lab/jobs/agent-b.pid"
 agent a
 agent b
