@@ -64,7 +64,9 @@ TEST_F(ServiceDirect, LeavesAsItCameAndIsKnownByOneEntry) {
     EXPECT_EQ(connection(talk)->seen, flavour.protocol == kTcp ? NK_CT_SYN | NK_CT_ACK : NK_CT_SYN);
     // Segments of a kind that only the device can cut inside a tunnel.
     talk.payload = Bytes(3000, 7);
-    if (flavour.protocol == kTcp) EXPECT_EQ(netdev_.run(frame(talk), 1390).frame, led(talk));
+    if (flavour.protocol == kTcp) {
+      EXPECT_EQ(netdev_.run(frame(talk), 1390).frame, led(talk));
+    }
   });
   EXPECT_EQ(node_.connections(), connections);
 }
