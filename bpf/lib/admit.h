@@ -75,31 +75,15 @@ static __noinline int nk_client(const __u32 *address, __u32 hook)
 }
 
 /* Whether a client that is led to the backend's node can have its answers from there (lib/direct.h): only a pod's. */
-static __noinline bool nk_answers_itself4(__u32 backend)
+static __noinline bool nk_answers_itself(const __u32 *backend)
 {
-	const struct nk_tunnel *tunnel = nk_tunnel4(backend);
+	const struct nk_tunnel *tunnel = nk_tunnel_to(backend);
 	const struct nk_remote *remote;
 
 	if (tunnel)
 		return !nk_is_its_node(tunnel);
-	remote = nk_remote4(backend);
+	remote = nk_is_mapped(backend) ? nk_remote4(backend[3]) : nk_remote6(backend);
 	return remote && nk_tunnel_beside(remote->nexthop_family, remote->nexthop.bytes);
-}
-
-static __noinline bool nk_answers_itself6(const __u32 *backend)
-{
-	const struct nk_tunnel *tunnel = nk_tunnel6(backend);
-	const struct nk_remote *remote;
-
-	if (tunnel)
-		return !nk_is_its_node(tunnel);
-	remote = nk_remote6(backend);
-	return remote && nk_tunnel_beside(remote->nexthop_family, remote->nexthop.bytes);
-}
-
-static __always_inline bool nk_answers_itself(const __u32 *backend)
-{
-	return nk_is_mapped(backend) ? nk_answers_itself4(backend[3]) : nk_answers_itself6(backend);
 }
 
 /* Its first packet. Returns a drop reason, or NK_DROP_UNSPEC: it is there. */
@@ -143,7 +127,7 @@ static __noinline struct nk_entrance *nk_inner_entrance(const struct nk_tuple *a
 
 	service.led = 1;
 	entrance = bpf_map_lookup_elem(&nk_entrance_v1, &service);
-	if (entrance || !self || !nk_is_tunnelled(asked->destination))
+	if (entrance || !self || !nk_tunnel_to(asked->destination))
 		return entrance;
 	nk_copy_address(service.address, nk_is_mapped(asked->destination) ? self->address4 : self->address6);
 	return bpf_map_lookup_elem(&nk_entrance_v1, &service);

@@ -10,6 +10,7 @@
 #include "lib/ending.h"
 #include "lib/leave.h"
 #include "lib/onward.h"
+#include "lib/route.h"
 
 /*
  * The backend's node is not reached so, for a moment or for good. Who can begin anew does, and a stream goes on when
@@ -47,20 +48,32 @@ static __noinline __u32 nk_mtu_led(const struct nk_way *way)
 	return tunnel ? tunnel->way.mtu : 0;
 }
 
-static __noinline int nk_lead_by_device4(struct __sk_buff *ctx, const struct nk_tunnel *tunnel, __u32 hook)
+static __noinline int nk_lead_by_device(struct __sk_buff *ctx, const struct nk_tunnel *tunnel, __u32 hook)
 {
-	struct ethhdr *eth = nk_ipv4_frame(ctx);
+	struct ethhdr *eth = nk_linear(ctx, sizeof(*eth));
 
 	if (!eth)
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
 	return nk_leave_by_device(ctx, eth, tunnel, hook);
 }
 
-static __noinline int nk_lead_on4(struct __sk_buff *ctx, const struct nk_packet *packet,
-				  const struct nk_connection *connection, struct nk_way *way, __u32 hook)
+static __noinline bool nk_hop(struct __sk_buff *ctx, bool ipv4)
+{
+	struct ethhdr *eth = ipv4 ? nk_ipv4_frame(ctx) : nk_ipv6_frame(ctx);
+
+	if (!eth)
+		return false;
+	if (ipv4)
+		nk_hop4((void *)(eth + 1));
+	else
+		nk_hop6(ctx, (void *)(eth + 1));
+	return true;
+}
+
+static __noinline int nk_lead_on(struct __sk_buff *ctx, const struct nk_packet *packet,
+				 const struct nk_connection *connection, struct nk_way *way, __u32 hook)
 {
 	const struct nk_tunnel *tunnel = NULL;
-	struct ethhdr *eth;
 	int verdict;
 
 	if (!nk_is_by_tunnel(way)) {
@@ -68,49 +81,13 @@ static __noinline int nk_lead_on4(struct __sk_buff *ctx, const struct nk_packet 
 		if (!tunnel)
 			return nk_lost_track(ctx, packet, connection, hook);
 	}
-	eth = nk_ipv4_frame(ctx);
-	if (!eth)
+	if (!nk_hop(ctx, nk_is_mapped(connection->to.destination)))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	nk_hop4((void *)(eth + 1));
 	if (!tunnel) {
 		verdict = nk_wrap(ctx, way, hook);
 		if (verdict != NK_UNTOUCHED)
 			return verdict;
-		tunnel = nk_tunnel4(connection->to.destination[3]);
+		tunnel = nk_tunnel_to(connection->to.destination);
 	}
-	return nk_lead_by_device4(ctx, tunnel, hook);
-}
-
-static __noinline int nk_lead_by_device6(struct __sk_buff *ctx, const struct nk_tunnel *tunnel, __u32 hook)
-{
-	struct ethhdr *eth = nk_ipv6_frame(ctx);
-
-	if (!eth)
-		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	return nk_leave_by_device(ctx, eth, tunnel, hook);
-}
-
-static __noinline int nk_lead_on6(struct __sk_buff *ctx, const struct nk_packet *packet,
-				  const struct nk_connection *connection, struct nk_way *way, __u32 hook)
-{
-	const struct nk_tunnel *tunnel = NULL;
-	struct ethhdr *eth;
-	int verdict;
-
-	if (!nk_is_by_tunnel(way)) {
-		tunnel = nk_tunnel_by(way);
-		if (!tunnel)
-			return nk_lost_track(ctx, packet, connection, hook);
-	}
-	eth = nk_ipv6_frame(ctx);
-	if (!eth)
-		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
-	nk_hop6(ctx, (void *)(eth + 1));
-	if (!tunnel) {
-		verdict = nk_wrap(ctx, way, hook);
-		if (verdict != NK_UNTOUCHED)
-			return verdict;
-		tunnel = nk_tunnel6(connection->to.destination);
-	}
-	return nk_lead_by_device6(ctx, tunnel, hook);
+	return nk_lead_by_device(ctx, tunnel, hook);
 }

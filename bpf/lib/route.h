@@ -29,7 +29,8 @@ static __always_inline __u32 nk_device_out(struct __sk_buff *ctx, struct bpf_fib
 	return answer == BPF_FIB_LKUP_RET_SUCCESS || answer == BPF_FIB_LKUP_RET_FRAG_NEEDED ? route->ifindex : 0;
 }
 
-static __always_inline bool nk_is_tunnelled(const __u32 *address)
+/* To whoever has the address. NULL: not by the overlay. */
+static __always_inline struct nk_tunnel *nk_tunnel_to(const __u32 *address)
 {
 	return nk_is_mapped(address) ? nk_tunnel4(address[3]) : nk_tunnel6(address);
 }
@@ -44,7 +45,7 @@ static __noinline __u32 nk_device_back(struct __sk_buff *ctx, const __u32 *clien
 	struct bpf_fib_lookup route = {};
 	__u32 here = ctx->ifindex;
 
-	if (hook != NK_HOOK_FROM_OVERLAY || nk_is_tunnelled(client))
+	if (hook != NK_HOOK_FROM_OVERLAY || nk_tunnel_to(client))
 		return here;
 	return nk_device_out(ctx, &route, asked, client);
 }

@@ -39,7 +39,7 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, mtu);
 	nk_note(connection, packet, nk_is_express(way, hook) && !nk_is_direct(connection));
 	if (unlikely(nk_is_direct(connection)))
-		return nk_lead_on4(ctx, packet, connection, way, hook);
+		return nk_lead_on(ctx, packet, connection, way, hook);
 	eth = nk_translate4(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
@@ -70,7 +70,7 @@ static __always_inline int nk_follow6(struct __sk_buff *ctx, struct nk_packet *p
 		return nk_refuse6(ctx, packet, hook, NK_DROP_TOO_BIG, mtu);
 	nk_note(connection, packet, nk_is_express(way, hook) && !nk_is_direct(connection));
 	if (unlikely(nk_is_direct(connection)))
-		return nk_lead_on6(ctx, packet, connection, way, hook);
+		return nk_lead_on(ctx, packet, connection, way, hook);
 	eth = nk_translate6(ctx, packet, &connection->to);
 	if (unlikely(!eth))
 		return nk_drop(ctx, hook, NK_DROP_MALFORMED);
