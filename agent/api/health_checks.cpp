@@ -6,10 +6,11 @@
 
 namespace netkite::api {
 
-void HealthChecks::follow(Checks checks) {
+void HealthChecks::follow(Checks checks, bool healthy) {
   checks_ = std::move(checks);
+  healthy_ = healthy;
   for (auto each = servers_.begin(); each != servers_.end();) {
-    if (checks_.contains(each->first)) {
+    if (checks_.contains(each->first) || each->first == proxy_port_) {
       ++each;
       continue;
     }
@@ -17,23 +18,29 @@ void HealthChecks::follow(Checks checks) {
     each = servers_.erase(each);
   }
   troubles_.clear();
+  if (proxy_port_ != 0) listen(proxy_port_, [this](std::string_view path) { return answer_for_proxy(path); });
   for (const auto& [port, check] : checks_) {
-    if (servers_.contains(port)) continue;
-    auto server = WebServer::open(context_, {.port = port, .reach = WebServer::Reach::everywhere},
-                                  [this, asked = port](std::string_view /*path*/) { return answer(asked); });
-    if (server) {
-      servers_.emplace(port, *std::move(server));
-    } else {
-      troubles_.emplace(port, server.error().message);
-    }
+    listen(port, [this, asked = port](std::string_view /*path*/) { return answer(asked); });
+  }
+}
+
+void HealthChecks::listen(std::uint16_t port, WebServer::Answer answer) {
+  if (servers_.contains(port)) return;
+  auto server = WebServer::open(context_, {.port = port, .reach = WebServer::Reach::everywhere}, std::move(answer));
+  if (server) {
+    servers_.emplace(port, *std::move(server));
+  } else {
+    troubles_.emplace(port, server.error().message);
   }
 }
 
 std::vector<std::string> HealthChecks::problems() const {
   std::vector<std::string> lines;
   for (const auto& [port, why] : troubles_) {
-    const auto& check = checks_.at(port);
-    lines.push_back("service " + check.space + "/" + check.name + ": healthCheckNodePort: " + why);
+    const auto check = checks_.find(port);
+    lines.push_back(check == checks_.end() ? "healthz_port: " + why
+                                           : "service " + check->second.space + "/" + check->second.name +
+                                                 ": healthCheckNodePort: " + why);
   }
   return lines;
 }
@@ -45,12 +52,23 @@ void HealthChecks::stop() {
 WebReply HealthChecks::answer(std::uint16_t port) const {
   const auto& check = checks_.at(port);
   const nlohmann::ordered_json body{{"service", {{"namespace", check.space}, {"name", check.name}}},
-                                    {"localEndpoints", check.endpoints}};
-  return {.status = check.endpoints > 0 ? 200U : 503U,
+                                    {"localEndpoints", check.endpoints},
+                                    {"serviceProxyHealthy", healthy_}};
+  return {.status = healthy_ && check.endpoints > 0 ? 200U : 503U,
           .body = body.dump(2) + "\n",
           .content_type = "application/json",
           .headers = {{"X-Content-Type-Options", "nosniff"},
                       {"X-Load-Balancing-Endpoint-Weight", std::to_string(check.endpoints)}}};
+}
+
+WebReply HealthChecks::answer_for_proxy(std::string_view path) const {
+  path = path.substr(0, path.find('?'));
+  if (path != "/healthz" && path != "/livez") return {.status = 404, .body = "only /healthz and /livez\n"};
+  const nlohmann::json body{{"serviceProxyHealthy", healthy_}};
+  return {.status = healthy_ ? 200U : 503U,
+          .body = body.dump() + "\n",
+          .content_type = "application/json",
+          .headers = {{"X-Content-Type-Options", "nosniff"}}};
 }
 
 }  // namespace netkite::api

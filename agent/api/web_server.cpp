@@ -49,15 +49,15 @@ Result<std::shared_ptr<WebServer>> WebServer::open(asio::io_context& context, Pl
     return fail_errno(error.value(),
                       "listen on " + std::string(everywhere ? "port " : "127.0.0.1:") + std::to_string(place.port));
   }
-  std::shared_ptr<WebServer> server(new WebServer(context, std::move(acceptor), std::move(answer)));
+  std::shared_ptr<WebServer> server(new WebServer(context, std::move(acceptor), place.reach, std::move(answer)));
   asio::co_spawn(context, accept_all(server), [](const std::exception_ptr& failed) {
     if (failed) spdlog::critical("the HTTP listener ended");
   });
   return server;
 }
 
-WebServer::WebServer(asio::io_context& context, tcp::acceptor acceptor, Answer answer)
-    : context_(context), acceptor_(std::move(acceptor)), answer_(std::move(answer)) {}
+WebServer::WebServer(asio::io_context& context, tcp::acceptor acceptor, Reach reach, Answer answer)
+    : context_(context), acceptor_(std::move(acceptor)), reach_(reach), answer_(std::move(answer)) {}
 
 std::uint16_t WebServer::port() const { return acceptor_.local_endpoint().port(); }
 
@@ -104,15 +104,18 @@ asio::awaitable<void> WebServer::serve(std::shared_ptr<WebServer> self, std::sha
     const auto [error, bytes] = co_await http::async_read(*stream, buffer, parser, kToken);
     if (error || !self->acceptor_.is_open()) co_return;
     const auto& request = parser.get();
-    const bool is_get = request.method() == http::verb::get;
-    auto reply = is_get ? self->answer_({request.target().data(), request.target().size()})
-                        : WebReply{.status = 405, .body = "only GET\n"};
+    const bool is_head = request.method() == http::verb::head;
+    const bool is_usual = is_head || request.method() == http::verb::get;
+    auto reply = is_usual || self->reach_ == Reach::everywhere
+                     ? self->answer_({request.target().data(), request.target().size()})
+                     : WebReply{.status = 405, .body = "only GET and HEAD\n"};
     http::response<http::string_body> response(static_cast<http::status>(reply.status), request.version(),
                                                std::move(reply.body));
     response.set(http::field::content_type, reply.content_type);
     for (const auto& [name, value] : reply.headers) response.set(name, value);
-    response.keep_alive(is_get && request.keep_alive());
+    response.keep_alive(is_usual && request.keep_alive());
     response.prepare_payload();
+    if (is_head) response.body().clear();  // the length stays: that of a GET
     stream->expires_after(kPatience);
     const auto [failed, written] = co_await http::async_write(*stream, response, kToken);
     more = !failed && response.keep_alive();

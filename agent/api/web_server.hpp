@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plain HTTP for probes, scrapers and load balancers: small GETs, bounded in connections, sizes and times. Who comes
+// Plain HTTP for probes, scrapers and load balancers: GET and HEAD, bounded in connections, sizes and times. Who comes
 // when there are too many ends the oldest one, so that nobody can keep others out by holding connections.
 #pragma once
 
@@ -31,7 +31,9 @@ struct WebReply {
 class WebServer : public std::enable_shared_from_this<WebServer> {
  public:
   using Answer = std::function<WebReply(std::string_view path)>;
-  enum class Reach : std::uint8_t { loopback, everywhere };  // 127.0.0.1; all addresses of the node, of both families
+  // 127.0.0.1; or all addresses of the node, of both families, for load balancers: some ask by OPTIONS or by methods of
+  // their own, so any gets the answer there.
+  enum class Reach : std::uint8_t { loopback, everywhere };
   struct Place {
     std::uint16_t port = 0;  // 0: any
     Reach reach = Reach::loopback;
@@ -45,7 +47,7 @@ class WebServer : public std::enable_shared_from_this<WebServer> {
 
  private:
   using Stream = boost::beast::tcp_stream;
-  WebServer(boost::asio::io_context& context, boost::asio::ip::tcp::acceptor acceptor, Answer answer);
+  WebServer(boost::asio::io_context& context, boost::asio::ip::tcp::acceptor acceptor, Reach reach, Answer answer);
   [[nodiscard]] static boost::asio::awaitable<void> accept_all(std::shared_ptr<WebServer> self);
   [[nodiscard]] static boost::asio::awaitable<void> serve(std::shared_ptr<WebServer> self,
                                                           std::shared_ptr<Stream> stream);
@@ -53,6 +55,7 @@ class WebServer : public std::enable_shared_from_this<WebServer> {
 
   boost::asio::io_context& context_;
   boost::asio::ip::tcp::acceptor acceptor_;
+  Reach reach_;
   Answer answer_;
   std::list<std::shared_ptr<Stream>> connections_;  // the oldest first
 };

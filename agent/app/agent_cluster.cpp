@@ -28,6 +28,10 @@ void Agent::recall_cluster() {
                                            if (services_) services_->set_own_node(node);
                                            if (connections_) connections_->set_own_node(node);
                                          },
+                                     .no_own_node =
+                                         [this] {
+                                           if (services_) services_->go_on_without_own_node();
+                                         },
                                      .pod =
                                          [this](const kube::Pod& pod) {
                                            manager_->set_pod({pod.space, pod.name},

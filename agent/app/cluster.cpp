@@ -75,9 +75,7 @@ kube::Events Cluster::node_events() {
       .synced =
           [this] {
             synced_ = true;
-            // An empty one says that this node has no object.
-            if (!nodes_.contains(name_))
-              listener_.own_node({.name = name_, .pod_ranges = {}, .addresses = {}, .zone = {}});
+            if (!nodes_.contains(name_)) listener_.no_own_node();
             announce();
           },
       .state = {},

@@ -34,7 +34,8 @@ class Cluster {
 
   struct Listener {
     std::function<void()> changed;                    // nodes() or problems(), at most a few times a second
-    std::function<void(const kube::Node&)> own_node;  // new, another one, or an empty one: it is not there
+    std::function<void(const kube::Node&)> own_node;  // new, or another one
+    std::function<void()> no_own_node;                // all nodes are known, and it is not among them
     std::function<void(const kube::Pod&)> pod;        // new, another one, or the same again
     std::function<void(const std::string& key)> pod_gone;
   };

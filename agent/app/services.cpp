@@ -28,7 +28,7 @@ Services::Services(boost::asio::io_context& context, const config::Options& opti
       options_(options.services),
       facts_(facts_of(options)),
       registry_(facts_),
-      health_checks_(context),
+      health_checks_(context, static_cast<std::uint16_t>(options.services.healthz_port)),
       ready_(std::move(ready)) {
   // What cannot be read now is read, and complained of, with the first write.
   const auto present = adopt();
@@ -72,6 +72,11 @@ std::vector<kube::Subscription> Services::subscriptions() {
 void Services::set_own_node(const kube::Node& node) {
   node_known_ = true;
   recall_own_node(node);
+}
+
+void Services::go_on_without_own_node() {
+  node_known_ = true;
+  schedule();
 }
 
 void Services::recall_own_node(const kube::Node& node) {
@@ -148,10 +153,9 @@ void Services::work() {
   const auto written = write();
   if (!written) writes_.failed();
   if (written && *written) writes_.took(std::chrono::steady_clock::now() - start);
-  if (written && all_known()) {
-    health_checks_.follow(registry_.health_checks());
-    if (std::exchange(waits_, false)) ready_();
-  }
+  // Told of a failure, too: a load balancer must not go by what this node has had.
+  if (all_known()) health_checks_.follow(registry_.health_checks(), written.has_value());
+  if (written && all_known() && std::exchange(waits_, false)) ready_();
   write_trouble_ = written ? std::string() : "services: " + written.error().message;
   if (attach_trouble_.empty() && write_trouble_.empty() && health_checks_.problems().empty()) return;
   timer_.expires_after(pause_);

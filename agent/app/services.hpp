@@ -31,6 +31,8 @@ class Services {
   // What to follow. Nothing of theirs is written before both kinds have been told whole, and the own node is known.
   [[nodiscard]] std::vector<kube::Subscription> subscriptions();
   void set_own_node(const kube::Node& node);
+  // The cluster has no object of it: what was known before stays, as what is open goes by it.
+  void go_on_without_own_node();
   // What a former run knew of it: enough for ports of pods.
   void recall_own_node(const kube::Node& node);
   // A pod's ports of the node, served while the pod is ready. They wait for nothing of the cluster's.

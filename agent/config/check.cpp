@@ -111,6 +111,12 @@ class Checker {
     if (services.dsr && !services.enabled) {
       problem("services.dsr: it needs services.enabled, whose programs lead clients to other nodes");
     }
+    if (services.healthz_port != 0 && !services.enabled) {
+      problem("services.healthz_port: it needs services.enabled: what is served is all that it has to say");
+    }
+    if (services.healthz_port != 0 && services.healthz_port == options_.http_port) {
+      problem("services.healthz_port: http_port is the same one");
+    }
     if (services.dsr && !has_overlay(options_)) {
       problem(R"(services.dsr: clients are led to other nodes by the overlay: set routing to "overlay" or "auto")");
     }

@@ -134,6 +134,7 @@ void visit_fields(Visitor& visit, Is<Services> auto& services) {
   visit("xdp", services.xdp);
   visit("maglev", services.maglev);
   visit("dsr", services.dsr);
+  visit("healthz_port", services.healthz_port, Range{0, 65535});
 }
 
 template <typename Visitor>

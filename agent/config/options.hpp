@@ -91,8 +91,9 @@ struct Services {
   std::uint32_t first_port = 61000;        // for translated connections, first to last: none that the kernel hands out
   std::uint32_t last_port = 65535;         // by itself (net.ipv4.ip_local_port_range) and none of NodePorts
   ServicesXdp xdp = ServicesXdp::off;      // pass connections on at XDP, where an uplink's driver has it
-  bool maglev = false;  // what comes from outside finds its backend by Maglev's tables, alike on every node
-  bool dsr = false;     // clients from outside are led to the backend's node, which answers them itself
+  bool maglev = false;             // what comes from outside finds its backend by Maglev's tables, alike on every node
+  bool dsr = false;                // clients from outside are led to the backend's node, which answers them itself
+  std::uint32_t healthz_port = 0;  // on all addresses: whether services are in force here; 0: none
 };
 
 // Limits that runtimes ask for (the `bandwidth` capability), kept by us instead of a plugin chained behind ours.

@@ -29,8 +29,17 @@ Result<void> read_ports(const Json& list, EndpointSlice& slice) {
   return {};
 }
 
+void read_node_hints(const Json& list, const std::string& own_node, Endpoint& endpoint) {
+  for (std::size_t i = 0; list.is_array() && i < std::min(list.size(), kMaxHints); ++i) {
+    const auto node = text_at(list[i], "name");
+    if (node.empty()) continue;
+    endpoint.for_nodes = true;
+    endpoint.for_us = endpoint.for_us || node == own_node;
+  }
+}
+
 // The zones that an endpoint is meant for, as bits. False: there are more zones than bits.
-bool read_hints(const Json& list, EndpointSlice& slice, Endpoint& endpoint) {
+bool read_zone_hints(const Json& list, EndpointSlice& slice, Endpoint& endpoint) {
   for (std::size_t i = 0; list.is_array() && i < std::min(list.size(), kMaxHints); ++i) {
     auto zone = text_at(list[i], "name");
     if (zone.empty()) continue;
@@ -73,7 +82,9 @@ Result<void> read_endpoints(const Json& list, const std::string& own_node, Endpo
     endpoint.serving = flag_at(conditions, "serving", endpoint.ready);
     endpoint.terminating = flag_at(conditions, "terminating", false);
     endpoint.local = !own_node.empty() && node_of(each) == own_node;
-    hints = hints && read_hints(member(member(each, "hints"), "forZones"), slice, endpoint);
+    const auto meant = member(each, "hints");
+    read_node_hints(member(meant, "forNodes"), own_node, endpoint);
+    hints = hints && read_zone_hints(member(meant, "forZones"), slice, endpoint);
     slice.endpoints.push_back(endpoint);
   }
   if (hints) return {};
@@ -93,7 +104,7 @@ Resource endpoint_slices() {
       .selector = served_selector(),
       .fields = {"addressType", "ports.name", "ports.protocol", "ports.port", "endpoints.addresses",
                  "endpoints.conditions.ready", "endpoints.conditions.serving", "endpoints.conditions.terminating",
-                 "endpoints.nodeName", "endpoints.hints.forZones.name"},
+                 "endpoints.nodeName", "endpoints.hints.forNodes.name", "endpoints.hints.forZones.name"},
       .older = Resource::Older{.version = "discovery.k8s.io/v1beta1",
                                .path = "/apis/discovery.k8s.io/v1beta1/endpointslices"}};
   resource.fields.add_keys({"endpoints", "topology", kHostname});

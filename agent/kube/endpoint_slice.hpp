@@ -18,8 +18,9 @@ struct Endpoint {
   Ip address;  // the first one: all that an endpoint lists stand for the same thing
   // The conditions, with what their absence means.
   bool ready = true, serving = true, terminating = false;
-  bool local = false;       // on our own node
-  std::uint32_t zones = 0;  // hints.forZones: bit i stands for EndpointSlice::zones[i]
+  bool local = false;                      // on our own node
+  bool for_nodes = false, for_us = false;  // hints.forNodes: there are some; our own node is among them
+  std::uint32_t zones = 0;                 // hints.forZones: bit i stands for EndpointSlice::zones[i]
 
   bool operator==(const Endpoint&) const = default;
 };

@@ -94,7 +94,10 @@ asio::awaitable<Result<void>> Reflector::follow() {
   if (synced_now) {
     // The initial events are the beginning of a watch.
     auto synced = co_await sync();
-    if (!synced || streams_ || !connection_->usable()) co_return synced;
+    const bool streamed = streams_;
+    // A stream that broke says nothing of the server, and one that was refused may not be by its successor.
+    if (synced) streams_ = true;
+    if (!synced || streamed || !connection_->usable()) co_return synced;
   }
   auto watched = co_await watch(false);
   // An old version is nobody's fault, and begins again at once; in a circle it must not.

@@ -43,9 +43,11 @@ class Planner {
   void add_entrance(PlannedFrontend& planned) {
     auto set = planned.set;
     set.scope = service_.external_local ? Scope::local : Scope::cluster;
-    // An address may be written among the external ones, too: that must not open it.
+    // An address may be written among the external ones, too: that must not open it. Balancers that run on the nodes
+    // have the nodes' addresses, whose NodePorts are others' all the same.
     const auto& balanced = service_.load_balancer_ips;
-    const bool bound = std::ranges::find(balanced, planned.frontend.address) != balanced.end();
+    const bool bound =
+        planned.kind != Kind::node_port && std::ranges::find(balanced, planned.frontend.address) != balanced.end();
     planned.entrance = Entrance{.set = set, .ranges = bound && !ranges_of(service_, set).empty()};
     if (facts_.overlay && set.scope == Scope::cluster) {
       add_led(planned.frontend, planned.kind, set, planned.entrance->ranges);
@@ -102,17 +104,29 @@ bool is_for(const Candidate& candidate, const std::string& zone) {
   return bit < zones.size() && (candidate.endpoint->zones & (1U << bit)) != 0;
 }
 
+// Those that are meant for us, if all are meant for somebody.
+template <typename Hinted, typename Ours>
+Candidates meant(const Candidates& candidates, Hinted hinted, Ours ours) {
+  return std::ranges::all_of(candidates, hinted) ? those(candidates, ours) : Candidates();
+}
+
 Candidates near(Candidates candidates, const std::string& zone) {
-  const auto hinted = [](const Candidate& each) { return each.endpoint->zones != 0; };
-  if (zone.empty() || !std::ranges::all_of(candidates, hinted)) return candidates;
-  auto ours = those(candidates, [&zone](const Candidate& each) { return is_for(each, zone); });
+  auto ours = meant(
+      candidates, [](const Candidate& each) { return each.endpoint->for_nodes; },
+      [](const Candidate& each) { return each.endpoint->for_us; });
+  if (ours.empty() && !zone.empty()) {
+    ours = meant(
+        candidates, [](const Candidate& each) { return each.endpoint->zones != 0; },
+        [&zone](const Candidate& each) { return is_for(each, zone); });
+  }
   return ours.empty() ? candidates : ours;
 }
 
 // Hints do not count among those that end.
-Candidates choose(const Candidates& candidates, bool publish_not_ready, const std::string& zone) {
+Candidates choose(const Candidates& candidates, bool publish_not_ready, Scope scope, const std::string& zone) {
   const auto ready = [=](const Candidate& each) { return publish_not_ready || each.endpoint->ready; };
-  auto chosen = near(those(candidates, ready), zone);
+  auto chosen = those(candidates, ready);
+  if (scope == Scope::cluster) chosen = near(std::move(chosen), zone);
   if (!chosen.empty()) return chosen;
   return those(candidates, [](const Candidate& each) { return each.endpoint->serving && each.endpoint->terminating; });
 }
@@ -189,8 +203,7 @@ std::vector<Target> targets_of(const kube::Service& service, Slices slices, cons
     return each.port == set.port && each.protocol == set.protocol;
   });
   if (port == service.ports.end()) return {};
-  const auto chosen = choose(candidates_of(*port, slices, set), service.publish_not_ready,
-                             set.scope == Scope::cluster ? zone : std::string());
+  const auto chosen = choose(candidates_of(*port, slices, set), service.publish_not_ready, set.scope, zone);
 
   std::vector<Target> targets;
   targets.reserve(chosen.size());

@@ -8,7 +8,8 @@
 //   address and spares a hop for who comes from outside. A connection from a node or a pod has neither to lose, and
 //   kube-proxy lets it go everywhere too. Entrances obey it.
 // - loadBalancerSourceRanges bind entrances at the load balancer's addresses and no others: not NodePorts, not external
-//   IPs, not the node's own sockets. A family that has none is open to everybody.
+//   IPs. A family that has none is open to everybody. They do not bind the node's own sockets, pods' included, as
+//   kube-proxy's do: whoever has an address of the cluster has the ClusterIP besides, which has no ranges.
 // - NodePorts are at the node's addresses, not at loopback ones: what connects to 127.0.0.1 means the node itself.
 // - Whom another node leads here has asked at one of those frontends, where its entrance goes to the whole cluster: he
 //   gets a pod of this node, or as long as none is known any of the cluster.
@@ -36,7 +37,7 @@ namespace netkite::service {
 // Of our node.
 struct Facts {
   std::vector<Ip> addresses;  // those that NodePorts are at
-  std::string zone;           // topology.kubernetes.io/zone; "": hints are ignored
+  std::string zone;           // topology.kubernetes.io/zone; "": hints for zones are ignored
   bool external_ips = true;   // spec.externalIPs are served
   bool maglev = false;        // sets with an entrance have a table
   bool overlay = false;       // other nodes may lead clients here
@@ -112,7 +113,8 @@ using Slices = std::span<const kube::EndpointSlice* const>;
 
 // The backends of a set: sorted, each address and port once. Those that are ready; without any, those that still serve
 // while they end (KEP-1669); with publishNotReadyAddresses, all.
-// Hints for zones choose among the cluster's when every one of them has some and one is for ours (KEP-2433).
+// Hints choose among the cluster's when every one of them has some and one is for us: those for nodes (KEP-3015)
+// before those for zones (KEP-2433).
 [[nodiscard]] std::vector<Target> targets_of(const kube::Service& service, Slices slices, const SetKey& set,
                                              const std::string& zone);
 

@@ -37,8 +37,8 @@ class HealthChecksTest : public ::testing::Test {
     work_.reset();
     loop_.join();
   }
-  void follow(const HealthChecks::Checks& checks) {
-    on_agent([&] { checks_.follow(checks); });
+  void follow(const HealthChecks::Checks& checks, bool healthy = true) {
+    on_agent([&] { checks_.follow(checks, healthy); });
   }
   std::vector<std::string> problems() {
     return on_agent([this] { return checks_.problems(); });
@@ -72,7 +72,8 @@ class HealthChecksTest : public ::testing::Test {
 
   boost::asio::io_context context_{1};
   std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
-  HealthChecks checks_{context_};
+  std::uint16_t proxy_port_ = free_port();
+  HealthChecks checks_{context_, proxy_port_};
   std::thread loop_;
 };
 
@@ -85,13 +86,41 @@ TEST_F(HealthChecksTest, AnswerAsKubeProxyDoes) {
   EXPECT_THAT(reply, HasSubstr("X-Content-Type-Options: nosniff\r\n"));
   EXPECT_THAT(reply, HasSubstr("X-Load-Balancing-Endpoint-Weight: 2\r\n"));
   EXPECT_EQ(body_of(reply),
-            nlohmann::json::parse(R"({"service": {"namespace": "shop", "name": "web"}, "localEndpoints": 2})"));
+            nlohmann::json::parse(R"({"service": {"namespace": "shop", "name": "web"}, "localEndpoints": 2,
+                                      "serviceProxyHealthy": true})"));
   // Without endpoints; whatever the path.
   follow({{port, check(0)}});
   reply = get(port, "/healthz?x");
   EXPECT_THAT(reply, HasSubstr("HTTP/1.1 503 Service Unavailable\r\n"));
   EXPECT_EQ(body_of(reply)["localEndpoints"], 0);
   EXPECT_THAT(problems(), IsEmpty());
+  // With endpoints, but nothing that is new is in force.
+  follow({{port, check(2)}}, false);
+  reply = get(port);
+  EXPECT_THAT(reply, HasSubstr("HTTP/1.1 503 Service Unavailable\r\n"));
+  EXPECT_EQ(body_of(reply)["serviceProxyHealthy"], false);
+}
+
+// Balancers ask by what methods they like.
+TEST_F(HealthChecksTest, AnswerAnyMethod) {
+  const auto port = free_port();
+  follow({{port, check(2)}});
+  EXPECT_THAT(fetch(port, "OPTIONS / HTTP/1.0\r\n\r\n"), HasSubstr("200 OK"));
+  const auto head = fetch(port, "HEAD / HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(head, HasSubstr("200 OK"));
+  const auto body = get(port);
+  EXPECT_THAT(head, HasSubstr("Content-Length: " + std::to_string(body.size() - body.find("\r\n\r\n") - 4)));
+  EXPECT_EQ(head.substr(head.find("\r\n\r\n")), "\r\n\r\n");
+}
+
+TEST_F(HealthChecksTest, SayWhetherServicesAreServedAtAll) {
+  EXPECT_FALSE(connect_to(proxy_port_).valid());
+  follow({});
+  EXPECT_THAT(get(proxy_port_, "/healthz"), HasSubstr("200 OK"));
+  EXPECT_THAT(get(proxy_port_, "/livez?x"), HasSubstr("200 OK"));
+  EXPECT_THAT(get(proxy_port_, "/metrics"), HasSubstr("404 Not Found"));
+  follow({}, false);
+  EXPECT_THAT(get(proxy_port_, "/healthz"), HasSubstr("503 Service Unavailable"));
 }
 
 TEST_F(HealthChecksTest, AreOnEveryAddressOfBothFamilies) {

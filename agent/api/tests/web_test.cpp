@@ -13,6 +13,7 @@ namespace netkite::api {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 TEST(Metrics, HistogramsCountUpwards) {
@@ -61,6 +62,9 @@ TEST(WebServer, AnswersGetsAndRefusesTheRest) {
   const auto both = testing::fetch(port, "GET /there HTTP/1.1\r\n\r\nGET /x HTTP/1.1\r\nConnection: close\r\n\r\n");
   EXPECT_THAT(both, HasSubstr("path /there"));
   EXPECT_THAT(both, HasSubstr("404 Not Found"));
+  const auto head = testing::fetch(port, "HEAD /there HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(head, HasSubstr("200 OK"));
+  EXPECT_THAT(head, Not(HasSubstr("path /there")));
   EXPECT_THAT(testing::fetch(port, "POST /there HTTP/1.1\r\nContent-Length: 0\r\n\r\n"), HasSubstr("405"));
   EXPECT_EQ(testing::fetch(port, "nonsense\r\n\r\n"), "");
   EXPECT_EQ(testing::fetch(port, "GET /" + std::string(9000, 'x') + " HTTP/1.1\r\n\r\n"), "");

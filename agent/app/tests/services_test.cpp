@@ -163,6 +163,22 @@ TEST_F(ServicesTest, HealthChecksFollowWhatIsWritten) {
   work();
 }
 
+// A Node object may be deleted under running pods.
+TEST_F(ServicesTest, WithoutAnOwnNodeItsAddressesStay) {
+  services_->recall_own_node(
+      {.name = "a", .pod_ranges = {}, .addresses = {Ip::parse("192.0.2.1").value()}, .zone = {}});
+  auto object = kube::Json::parse(R"({"metadata": {"name": "web", "namespace": "default"},
+    "spec": {"type": "NodePort", "clusterIP": "10.96.0.1", "ports": [{"port": 80, "nodePort": 30080}]}})");
+  services().changed("default/web", object);
+  services().synced();
+  slices().synced();
+  work();
+  EXPECT_EQ(journal_.count("write services"), 0);
+  services_->go_on_without_own_node();
+  work();
+  EXPECT_EQ(datapath_.last_changes.frontends.size(), 2U);
+}
+
 class HostPortsTest : public ServicesTest {
  protected:
   HostPortsTest() {

@@ -37,9 +37,9 @@ const char* const kWhole = R"({
   "endpoints": [
     {"addresses": ["10.0.0.1", "10.0.0.9"], "nodeName": "a", "zone": "z",
      "conditions": {"ready": true, "serving": true, "terminating": false},
-     "hints": {"forZones": [{"name": "z1"}, {"name": "z2"}]}, "targetRef": {"kind": "Pod"}},
+     "hints": {"forZones": [{"name": "z1"}, {"name": "z2"}], "forNodes": [{"name": "a"}]}, "targetRef": {"kind": "Pod"}},
     {"addresses": ["10.0.0.2"], "nodeName": "b", "conditions": {"ready": false, "serving": true, "terminating": true},
-     "hints": {"forZones": [{"name": "z2"}]}}],
+     "hints": {"forZones": [{"name": "z2"}], "forNodes": [{"name": "c"}]}}],
   "ports": [{"name": "http", "protocol": "TCP", "port": 8080}, {"name": "quic", "protocol": "UDP", "port": 8080}]})";
 
 TEST(EndpointSlice, HasAllThatCounts) {
@@ -49,9 +49,11 @@ TEST(EndpointSlice, HasAllThatCounts) {
   EXPECT_THAT(slice.ports, ElementsAre(EndpointPort{.name = "http", .protocol = Protocol::tcp, .port = 8080},
                                        EndpointPort{.name = "quic", .protocol = Protocol::udp, .port = 8080}));
   EXPECT_THAT(slice.zones, ElementsAre("z1", "z2"));
-  EXPECT_THAT(slice.endpoints,
-              ElementsAre(Endpoint{.address = ip("10.0.0.1"), .local = true, .zones = 0b11},
-                          Endpoint{.address = ip("10.0.0.2"), .ready = false, .terminating = true, .zones = 0b10}));
+  EXPECT_THAT(
+      slice.endpoints,
+      ElementsAre(
+          Endpoint{.address = ip("10.0.0.1"), .local = true, .for_nodes = true, .for_us = true, .zones = 0b11},
+          Endpoint{.address = ip("10.0.0.2"), .ready = false, .terminating = true, .for_nodes = true, .zones = 0b10}));
 }
 
 // As it comes from the API server.

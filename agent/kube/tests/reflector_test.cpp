@@ -189,6 +189,23 @@ TEST_F(ReflectorTest, InitialEventsWithoutAnEndAreNotWaitedForForever) {
   EXPECT_EQ(words.back(), "synced");
 }
 
+TEST_F(ReflectorTest, AStreamThatBreaksIsAskedForAgain) {
+  int streams = 0, watches = 0;
+  run(
+      [&](const std::string& target) {
+        if (has(target, "sendInitialEvents")) {
+          return ++streams == 1 ? streamed(event("ADDED", object("a", "9")), Then::close)
+                                : streamed(event("ADDED", object("b", "9")), Then::hang);
+        }
+        if (!has(target, "watch=true")) return whole(200, list(object("a", "1"), R"("resourceVersion":"7")"));
+        ++watches;
+        return whole(410, R"({"kind":"Status","code":410,"message":"too old"})");
+      },
+      [](const std::string& word) { return word == "+b"; });
+  EXPECT_EQ(streams, 2);
+  EXPECT_EQ(watches, 1);
+}
+
 TEST_F(ReflectorTest, StartsAgainWhenItsVersionIsTooOld) {
   for (const bool in_stream : {true, false}) {
     int lists = 0, watches = 0;

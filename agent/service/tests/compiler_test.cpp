@@ -145,6 +145,34 @@ TEST(Targets, CountOnceOverSeveralSlices) {
               ElementsAre("10.0.0.1:8080", "10.0.0.2:8080"));
 }
 
+TEST(Targets, HintsForNodesComeBeforeThoseForZones) {
+  const auto for_node = [](const std::string& address, bool ours) {
+    auto result = hinted(address, 1);
+    result.for_nodes = true;
+    result.for_us = ours;
+    return result;
+  };
+  const auto chosen = [](std::vector<kube::Endpoint> endpoints, const SetKey& set = kCluster) {
+    auto slice = slice_of("a/b", {});
+    slice.zones = {"a"};
+    slice.endpoints = std::move(endpoints);
+    return targets(service_at({"10.96.0.1"}), {slice}, set, "a");
+  };
+  const std::string one = "10.0.0.1:8080", two = "10.0.0.2:8080";
+  EXPECT_THAT(chosen({for_node("10.0.0.1", true), for_node("10.0.0.2", false)}), ElementsAre(one));
+  // None for us, or not all have some: by zones.
+  EXPECT_THAT(chosen({for_node("10.0.0.1", false), for_node("10.0.0.2", false)}), ElementsAre(one, two));
+  EXPECT_THAT(chosen({for_node("10.0.0.1", true), hinted("10.0.0.2", 1)}), ElementsAre(one, two));
+  EXPECT_THAT(chosen({local(for_node("10.0.0.1", true)), local(for_node("10.0.0.2", false))}, kLocal),
+              ElementsAre(one, two));
+}
+
+TEST(Targets, HintsForNodesNeedNoZone) {
+  auto near = endpoint("10.0.0.1"), far = endpoint("10.0.0.2");
+  near.for_nodes = far.for_nodes = near.for_us = true;
+  EXPECT_THAT(targets({near, far}), ElementsAre("10.0.0.1:8080"));
+}
+
 struct Hints {
   const char* name;
   std::vector<kube::Endpoint> endpoints;

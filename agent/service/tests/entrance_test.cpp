@@ -190,6 +190,15 @@ TEST_F(EntranceTest, RangesAreTheSetsAndTheBalancersAlone) {
   EXPECT_FALSE(maps.entrances.at(balancer).ranges);
 }
 
+// As where the balancer runs on the nodes.
+TEST_F(EntranceTest, RangesLeaveNodePortsOpenAtTheBalancersAddress) {
+  service.source_ranges = {cidr("198.51.100.0/24")};
+  service.load_balancer_ips = {node_port.address};
+  tell({endpoint("10.0.0.1")});
+  EXPECT_FALSE(maps.entrances.at(node_port).ranges);
+  EXPECT_TRUE(maps.entrances.at({.address = node_port.address, .port = balancer.port}).ranges);
+}
+
 TEST_F(EntranceTest, RangesOfOneFamilyDoNotCloseTheOther) {
   service.source_ranges = {cidr("198.51.100.0/24")};
   tell({endpoint("10.0.0.1")});
