@@ -8,6 +8,7 @@
  * stand behind ours (lib/verdict.h).
  */
 #include "lib/address.h"
+#include "lib/checksum.h"
 #include "lib/deliver.h"
 #include "lib/depart.h"
 #include "lib/drop.h"
@@ -190,6 +191,8 @@ static __always_inline int from_pod4(struct __sk_buff *ctx)
 
 		if (reason)
 			return refuse(ctx, reason);
+	} else if (unlikely(nk_is_summed_within(ctx, ETH_HLEN + sizeof(*ip)))) {
+		return refuse(ctx, NK_DROP_MALFORMED);
 	}
 
 	epoch = nk_epoch();
@@ -232,6 +235,8 @@ static __always_inline int from_pod6(struct __sk_buff *ctx)
 
 		if (reason)
 			return refuse(ctx, reason);
+	} else if (unlikely(nk_is_summed_within(ctx, ETH_HLEN + sizeof(*ip)))) {
+		return refuse(ctx, NK_DROP_MALFORMED);
 	}
 
 	epoch = nk_epoch();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening the datapath: everything is loaded before anything that runs is changed.
 #include <malloc.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -65,6 +66,11 @@ Result<std::unique_ptr<KernelDatapath::Core>> KernelDatapath::load(const config:
 
 Result<std::unique_ptr<KernelDatapath::Core>> KernelDatapath::load_best(const config::Options& options,
                                                                         const Features& features) {
+  if (::access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
+    return fail(Code::unsupported,
+                "this kernel has no BTF, by which programs see where a pod asks its device to write a "
+                "checksum: it needs CONFIG_DEBUG_INFO_BTF=y");
+  }
   auto source = choose_source(options.datapath);
   if (!source) return tl::make_unexpected(source.error());
   const bool may_fall_back = options.datapath.compile == config::Compile::automatic && source->origin != "embedded";

@@ -4,14 +4,16 @@
  * the stack and its own table, but never a part of a connection: what has an entry is followed, what has none and does
  * not begin a connection goes to the stack, which may know it from before.
  *
- * A source port is kept where it is free: no other connection's answers look like that, and no socket of the node would
- * get them. Else it is one of the node's range; when that has none left for a server, any other one that is free.
+ * A source port is kept where it is free: no other connection's answers look like that, no socket of the node would get
+ * them, and who is answered cannot mean a service. Else it is one of the node's range; when that has none left for a
+ * server, any other one that is free.
  */
 #pragma once
 
 #include "abi/masquerade.h"
 #include "lib/address.h"
 #include "lib/ask.h"
+#include "lib/entrance.h"
 #include "lib/masquerade.h"
 
 struct {
@@ -73,6 +75,17 @@ static __always_inline bool nk_masked6(const struct in6_addr *address)
 	return nk_is_masked(&whom);
 }
 
+/* Whether the source is where a service is asked for: whoever opens that port to somebody gets what he asks of it. */
+static __noinline bool nk_has_entrance(const struct nk_tuple *to)
+{
+	struct nk_service_address service = { .port = to->source_port, .protocol = to->protocol };
+
+	if (!nk_config.services)
+		return false;
+	nk_copy_address(service.address, to->source);
+	return bpf_map_lookup_elem(&nk_entrance_v1, &service);
+}
+
 /* Whether the source port may stay what it is, if nobody else's answers look like that. */
 static __always_inline bool nk_may_keep_port(struct __sk_buff *ctx, const struct nk_tuple *to,
 					     const struct nk_exit *exit)
@@ -81,7 +94,7 @@ static __always_inline bool nk_may_keep_port(struct __sk_buff *ctx, const struct
 
 	if (port >= exit->stack_first_port && port <= exit->stack_last_port)
 		return false;
-	return !nk_is_the_nodes(ctx, to, true, true);
+	return !nk_is_the_nodes(ctx, to, true, true) && !nk_has_entrance(to);
 }
 
 /* Below the range. It is not large, and all connections to one server share it: names are asked for often. */

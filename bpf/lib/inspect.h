@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What a pod may not say, below the addresses: router advertisements (RFC 4861), redirects (RFC 792, RFC 4861), and
- * routes chosen by the sender (RFC 791 options LSRR and SSRR, RFC 5095 routing header 0). Off the way of plain TCP and
- * UDP. Both functions return a drop reason, or NK_DROP_UNSPEC.
+ * routes chosen by the sender (RFC 791 options LSRR and SSRR, RFC 5095 routing header 0); nor what a checksum would
+ * make of what has been looked at here. Off the way of plain TCP and UDP. Both functions return a drop reason, or
+ * NK_DROP_UNSPEC.
  */
 #pragma once
 
+#include "lib/checksum.h"
 #include "lib/parse.h"
 
 #define NK_MAX_HEADERS	  8  /* IPv6 extension headers that we follow; nobody sends more */
@@ -17,6 +19,12 @@
 #define NK_ICMP4_REDIRECT 5
 #define NK_ICMP6_RA	  134
 #define NK_ICMP6_REDIRECT 137
+
+/* The first `bytes` of the frame stay as they are. */
+static __always_inline int nk_inspect_checksum(struct __sk_buff *ctx, __u32 bytes)
+{
+	return nk_is_summed_within(ctx, bytes) ? NK_DROP_MALFORMED : NK_DROP_UNSPEC;
+}
 
 /* `at` and `end` count from the start of the frame. */
 static __always_inline int nk_inspect_options(struct __sk_buff *ctx, __u32 at, __u32 end)
@@ -58,10 +66,10 @@ static __noinline int nk_inspect4(struct __sk_buff *ctx)
 	}
 	/* Only the first fragment has the ICMP header. */
 	if (ip.protocol != IPPROTO_ICMP || ip.frag_off & bpf_htons(0x1fff))
-		return NK_DROP_UNSPEC;
+		return nk_inspect_checksum(ctx, ETH_HLEN + header);
 	if (bpf_skb_load_bytes(ctx, ETH_HLEN + header, &type, sizeof(type)))
 		return NK_DROP_MALFORMED;
-	return type == NK_ICMP4_REDIRECT ? NK_DROP_REDIRECT : NK_DROP_UNSPEC;
+	return type == NK_ICMP4_REDIRECT ? NK_DROP_REDIRECT : nk_inspect_checksum(ctx, NK_WHOLE_FRAME);
 }
 
 static __always_inline int nk_inspect_icmp6(struct __sk_buff *ctx, __u32 offset)
@@ -72,7 +80,7 @@ static __always_inline int nk_inspect_icmp6(struct __sk_buff *ctx, __u32 offset)
 		return NK_DROP_MALFORMED;
 	if (type == NK_ICMP6_RA)
 		return NK_DROP_ROUTER_ADVERTISEMENT;
-	return type == NK_ICMP6_REDIRECT ? NK_DROP_REDIRECT : NK_DROP_UNSPEC;
+	return type == NK_ICMP6_REDIRECT ? NK_DROP_REDIRECT : nk_inspect_checksum(ctx, NK_WHOLE_FRAME);
 }
 
 /* Bytes of the extension header `next` that begins with `head`; 0 when it is none. */
@@ -105,14 +113,14 @@ static __noinline int nk_inspect6(struct __sk_buff *ctx)
 		if (next == IPPROTO_ICMPV6)
 			return nk_inspect_icmp6(ctx, offset);
 		if (!nk_extension_bytes(next, (const __u8[4]){}))
-			return NK_DROP_UNSPEC;
+			return nk_inspect_checksum(ctx, offset);
 		if (bpf_skb_load_bytes(ctx, offset, head, sizeof(head)))
 			return NK_DROP_MALFORMED;
 		if (next == IPPROTO_ROUTING && head[2] == 0)
 			return NK_DROP_SOURCE_ROUTE;
 		/* Behind a later fragment's header stands the middle of something, not a header. */
 		if (next == IPPROTO_FRAGMENT && (head[2] || head[3] & 0xf8))
-			return NK_DROP_UNSPEC;
+			return nk_inspect_checksum(ctx, offset + nk_extension_bytes(next, head));
 		bytes = nk_extension_bytes(next, head);
 		offset += bytes;
 		next = head[0];

@@ -61,8 +61,8 @@ static __always_inline __u32 nk_wire_bytes(struct __sk_buff *ctx, __u32 around)
 /* False: too much waits already. */
 static __noinline bool nk_depart_in_turn(struct __sk_buff *ctx, struct nk_pace *pace, __u32 around)
 {
-	__u64 now = bpf_ktime_get_ns(), next = pace->next_ns, floor = now - pace->burst_ns, own,
-	      rate = pace->bytes_per_s;
+	__u64 now = bpf_ktime_get_ns(), next = pace->next_ns, own, rate = pace->bytes_per_s,
+	      floor = now > pace->burst_ns ? now - pace->burst_ns : 0; /* a node may be up for less than a burst */
 
 	if (!rate)
 		return true;

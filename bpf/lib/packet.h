@@ -72,6 +72,9 @@ static __always_inline bool nk_parse6(struct __sk_buff *ctx, struct nk_packet *p
 		return false;
 	nk_copy_address(packet->tuple.source, &ip->saddr);
 	nk_copy_address(packet->tuple.destination, &ip->daddr);
+	/* Those stand for IPv4 here, and are on no wire (RFC 4291, 2.5.5.2). */
+	if (unlikely(nk_is_mapped(packet->tuple.source) || nk_is_mapped(packet->tuple.destination)))
+		return false;
 	packet->tuple.protocol = ip->nexthdr;
 	packet->tuple.pad[0] = packet->tuple.pad[1] = packet->tuple.pad[2] = 0;
 	packet->at = ETH_HLEN + sizeof(*ip);

@@ -65,6 +65,8 @@ static __noinline bool nk_parse_error6(struct __sk_buff *ctx, struct nk_packet *
 	    bpf_skb_load_bytes(ctx, packet->quoted + offsetof(struct ipv6hdr, daddr), packet->tuple.source, 16) ||
 	    bpf_skb_load_bytes(ctx, packet->quoted + offsetof(struct ipv6hdr, saddr), packet->tuple.destination, 16))
 		return false;
+	if (nk_is_mapped(packet->tuple.source) || nk_is_mapped(packet->tuple.destination))
+		return false;
 	packet->at = packet->quoted + sizeof(struct ipv6hdr);
 	packet->tuple.protocol = next;
 	return nk_parse_quoted(ctx, packet);

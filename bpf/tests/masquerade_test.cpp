@@ -55,6 +55,22 @@ TEST_F(Masquerade, APortThatTheNodeHasASocketForIsNotKept) {
   });
 }
 
+// Whom the pod sends something from there would get the pod, when he asks for the service.
+TEST(MasqueradeBesideServices, APortWhereAServiceIsAskedForIsNotKept) {
+  stand_in_a_namespace();
+  const MasqueradeNode node(with_masquerade(kServices));
+  constexpr std::uint16_t kNodePort = 30001, kFree = 30000;
+  each([&](const Flavour& flavour) {
+    const auto seen = [&](std::uint16_t port) {
+      const Ends ends{.from = flavour.family.pod, .from_port = port, .to = flavour.family.client, .to_port = 443};
+      return ends_of(node.pod.program.run(frame(Talk{.ends = ends, .protocol = flavour.protocol})).frame);
+    };
+    EXPECT_EQ(seen(kFree).from_port, kFree);
+    EXPECT_EQ(seen(kNodePort).from, flavour.family.node);
+    EXPECT_GE(seen(kNodePort).from_port, kFirstPort);
+  });
+}
+
 // The kernel knows nothing of the table when it hands out ports.
 TEST_F(Masquerade, ASocketThatTheNodeGetsLaterHasItsPackets) {
   each([&](const Flavour& flavour) {

@@ -191,6 +191,7 @@ TEST_F(FromNetdevUnwraps, NothingElse) {
   constexpr std::size_t kInnerIp = kInner + kEthBytes;
   const std::vector<Change> changes = {
       {"options", kOuterIp, 0x46},
+      {"congestion on the way", kOuterIp + 1, 3},
       {"another length", kOuterIp + 3, 1},
       {"the first part", kOuterIp + 6, 0x20},
       {"a later part", kOuterIp + 7, 1},

@@ -102,6 +102,13 @@ TEST_P(PaceForwarded, IdleTimeIsMadeUpForAsFarAsTheBurstGoes) {
   EXPECT_GE(next(), before + packet.size() * kByte) << "without a burst nothing is made up for";
 }
 
+TEST_P(PaceForwarded, ANodeMayBeUpForLessThanABurst) {
+  const auto packet = remote4(1000);
+  limit(0, now() + 1000 * kSecond);
+  EXPECT_EQ(node_.program.run(packet).departs, 0U);
+  EXPECT_EQ(next(), packet.size() * kByte);
+}
+
 TEST_P(PaceForwarded, WhatWouldWaitTooLongIsDropped) {
   const auto packet = remote4(1000);
   const auto too_late = now() + 10 * kSecond;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <bpf/bpf.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -73,6 +74,13 @@ Finding bug_finding(const std::string& item, const std::optional<KernelVersion>&
   return caution(item, harm, "Linux " + fixed.to_string() + " or later");
 }
 
+Finding btf_finding() {
+  constexpr const char* kBtf = "/sys/kernel/btf/vmlinux";
+  if (::access(kBtf, R_OK) == 0) return good("btf", "available");
+  return failure("btf", std::string(kBtf) + ": not available",
+                 "a kernel with CONFIG_DEBUG_INFO_BTF=y, as distributions build");
+}
+
 // By the machine code that a program got: the sysctl is not to be seen in every network namespace.
 Finding jit_finding() {
   const auto program = load_trivial();
@@ -104,6 +112,7 @@ Findings check_kernel() {
                   "unprivileged users can detach netkit programs that were attached without a link (ours have one)"),
       probe_finding(tcx, failure("tcx", "not available",
                                  "a kernel with CONFIG_NET_XGRESS=y and CONFIG_BPF_SYSCALL=y (6.6 or later)")),
+      btf_finding(),
       jit_finding(),
   };
 }

@@ -110,9 +110,10 @@ TEST(Check, EveryItemIsThereOnceAndTheStatusFollowsTheGravest) {
     EXPECT_TRUE(names.insert(row["item"]).second) << row["item"];
     EXPECT_TRUE(row["status"] == "ok" || !row["fix"].get<std::string>().empty()) << row;
   }
-  EXPECT_EQ(names, (std::set<std::string>{"kernel", "netkit", "netkit-redirect", "netkit-detach", "tcx", "bpf-jit",
-                                          "bpffs", "pins", "foreign-programs", "ipv4-forwarding", "ipv6-forwarding",
-                                          "accept-ra", "masquerade", "agent", "cni-config", "cni-plugin"}));
+  EXPECT_EQ(names,
+            (std::set<std::string>{"kernel", "netkit", "netkit-redirect", "netkit-detach", "tcx", "btf", "bpf-jit",
+                                   "bpffs", "pins", "foreign-programs", "ipv4-forwarding", "ipv6-forwarding",
+                                   "accept-ra", "masquerade", "agent", "cni-config", "cni-plugin"}));
   EXPECT_EQ(json["result"], "fail");  // the agent is not ready
   EXPECT_EQ(ran.status, 1);
 }

@@ -64,6 +64,9 @@ lie source-route source-route 4 "$(lab_ip a1 4)"
 lie source-route source-route 6 "$(lab_ip a1 6)"
 lie malformed truncated 4 "$(lab_ip a1 4)"
 lie malformed truncated 6 "$(lab_ip a1 6)"
+# The source is the pod's until a device writes a checksum over it.
+lie malformed forged 4 "$(lab_ip a1 4)"
+lie malformed forged 6 "$(lab_ip a1 6)"
 nothing_arrived 'what no pod may say'
 
 # Towards the node's loopback addresses, from the pod's own address.

@@ -4,6 +4,7 @@
 // TO and FROM are ports. With the first one alone it is a flood: each packet has another source, by address and port.
 // MAC is the next hop's on devices that want one (veth); all zero otherwise.
 // DEVICE may be vxlan:VNI@NODE: then the packet goes to that node's overlay inside UDP, as another node would send it.
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -51,6 +52,32 @@ int send_all(int socket, std::span<const std::uint8_t> packet, const Target& to,
     if (sent < 0 && errno != ENOBUFS) return complain("sendto", std::strerror(errno));
   }
   return 0;
+}
+
+// The last two bytes of the source are to be a checksum of the rest, which whoever chooses the rest can choose.
+int send_forged(const sockaddr_ll& to, std::span<const std::uint8_t> packet, long count) {
+  constexpr std::uint16_t kFrom = 20, kSourceEnd4 = ETH_HLEN + 14, kSourceEnd6 = ETH_HLEN + 22;
+  const bool v4 = to.sll_protocol == htons(kEthernetIpv4);
+  // linux/virtio_net.h, which is no C++.
+  struct {
+    std::uint8_t flags = 1, gso_type = 0;  // VIRTIO_NET_HDR_F_NEEDS_CSUM
+    std::uint16_t header_length = 0, gso_size = 0, checksum_start = kFrom, checksum_offset = 0;
+  } header;
+  header.checksum_offset = static_cast<std::uint16_t>((v4 ? kSourceEnd4 : kSourceEnd6) - kFrom);
+  ethhdr ethernet{};
+  std::copy_n(to.sll_addr, ETH_ALEN, ethernet.h_dest);
+  ethernet.h_proto = to.sll_protocol;
+  std::vector<std::uint8_t> frame(sizeof(header) + sizeof(ethernet));
+  std::memcpy(frame.data(), &header, sizeof(header));
+  std::memcpy(frame.data() + sizeof(header), &ethernet, sizeof(ethernet));
+  frame.insert(frame.end(), packet.begin(), packet.end());
+
+  const netkite::UniqueFd socket(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  constexpr int kOn = 1;
+  if (!socket.valid() || ::setsockopt(socket.get(), SOL_PACKET, PACKET_VNET_HDR, &kOn, sizeof(kOn)) != 0) {
+    return complain("socket", std::strerror(errno));
+  }
+  return send_all(socket.get(), frame, Target(to), count);
 }
 
 // KIND[:TO[:FROM]]
@@ -144,6 +171,7 @@ int main(int argc, char** argv) {
     to.sll_halen = 6;
     std::ranges::copy(mac->bytes, to.sll_addr);
   }
+  if (kind.name == "forged") return send_forged(to, *packet, count);
   const netkite::UniqueFd socket(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return complain("socket", std::strerror(errno));
   if (kind.is_flood) return send_flood(socket.get(), kind, *source, *destination, Target(to), count);
