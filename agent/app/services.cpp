@@ -148,7 +148,7 @@ void Services::work() {
   const auto written = write();
   if (!written) writes_.failed();
   if (written && *written) writes_.took(std::chrono::steady_clock::now() - start);
-  if (written && all_known()) {
+  if (in_force_ && all_known()) {
     health_checks_.follow(registry_.health_checks());
     if (std::exchange(waits_, false)) ready_();
   }
@@ -169,13 +169,17 @@ Result<std::size_t> Services::adopt() {
 }
 
 Result<bool> Services::write() {
+  in_force_ = false;
   if (!adopted_) {
     if (const auto present = adopt(); !present) return tl::make_unexpected(present.error());
   }
   const auto changes = all_known() ? registry_.flush() : registry_.flush_host_ports();
+  in_force_ = true;
   if (changes.empty()) return false;
   const auto done = datapath_.change_services(changes);
   adopted_ = done.has_value();
+  // A full map has what fits: one service that is too large must not make the node useless to all others.
+  in_force_ = done || done.error().code == Code::exhausted;
   return done.map([] { return true; });
 }
 
