@@ -187,7 +187,7 @@ TEST_P(EachMapFullTest, WhatFitsIsWrittenAndWhatIsGoneGoes) {
 
 INSTANTIATE_TEST_SUITE_P(Maps, EachMapFullTest,
                          testing::Values("frontend", "entrance", "slot", "backend", "maglev", "range"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& each) { return std::string(each.param); });
 
 TEST_F(ServicesFullTest, OldAndNewNeedNotFitTogether) {
   reopen();
@@ -214,9 +214,11 @@ TEST_F(ServicesFullTest, AServiceThatIsTooLargeHoldsNobodyUp) {
   set_backends("web", {1, 6, 7});
   ASSERT_FALSE(retry());
   EXPECT_EQ(served(1), pods({1, 6, 7}));
-  remove("db");
   set_service("new", 4);
   set_backends("new", {8});
+  ASSERT_FALSE(retry());
+  EXPECT_EQ(served(4), Addresses{});
+  remove("db");
   ASSERT_FALSE(retry());
   EXPECT_EQ(served(2), Addresses{"none"});
   EXPECT_EQ(served(4), pods({8}));
