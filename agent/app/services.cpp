@@ -154,8 +154,8 @@ void Services::work() {
   if (!written) writes_.failed();
   if (written && *written) writes_.took(std::chrono::steady_clock::now() - start);
   // Told of a failure, too: a load balancer must not go by what this node has had.
-  if (all_known()) health_checks_.follow(registry_.health_checks(), written.has_value());
-  if (written && all_known() && std::exchange(waits_, false)) ready_();
+  if (all_known()) health_checks_.follow(registry_.health_checks(), in_force_);
+  if (in_force_ && all_known() && std::exchange(waits_, false)) ready_();
   write_trouble_ = written ? std::string() : "services: " + written.error().message;
   if (attach_trouble_.empty() && write_trouble_.empty() && health_checks_.problems().empty()) return;
   timer_.expires_after(pause_);
@@ -173,13 +173,17 @@ Result<std::size_t> Services::adopt() {
 }
 
 Result<bool> Services::write() {
+  in_force_ = false;
   if (!adopted_) {
     if (const auto present = adopt(); !present) return tl::make_unexpected(present.error());
   }
   const auto changes = all_known() ? registry_.flush() : registry_.flush_host_ports();
+  in_force_ = true;
   if (changes.empty()) return false;
   const auto done = datapath_.change_services(changes);
   adopted_ = done.has_value();
+  // A full map has what fits: one service that is too large must not make the node useless to all others.
+  in_force_ = done || done.error().code == Code::exhausted;
   return done.map([] { return true; });
 }
 

@@ -55,7 +55,7 @@ class Services {
   void work();
   // How many frontends there are.
   [[nodiscard]] Result<std::size_t> adopt();
-  // False: there was nothing to write.
+  // False: there was nothing to write. Says in in_force_ whether all is written that there is room for.
   [[nodiscard]] Result<bool> write();
 
   boost::asio::io_context& context_;
@@ -73,7 +73,7 @@ class Services {
   bool services_synced_ = false, slices_synced_ = false, node_known_ = false;
   std::function<void()> ready_;
   bool waits_ = true;
-  bool attached_ = false, adopted_ = false, scheduled_ = false, stopped_ = false;
+  bool attached_ = false, adopted_ = false, in_force_ = false, scheduled_ = false, stopped_ = false;
 };
 
 }  // namespace netkite::app

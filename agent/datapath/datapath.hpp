@@ -207,7 +207,8 @@ class Datapath {
   // Services, at every socket of services.cgroup. Only where the configuration asks for them; else not_found.
   [[nodiscard]] virtual Result<void> attach_sockets() = 0;  // idempotent, adopts
   [[nodiscard]] virtual Result<service::Table> services() = 0;
-  // After a failure a part of them may be in effect: services() says which.
+  // exhausted: a map is full; all that fits is in effect, and all that is gone is gone. After any failure services()
+  // says what there is.
   [[nodiscard]] virtual Result<void> change_services(const service::Changes& changes) = 0;
 
   // Connections that programs translate; not_found where nothing is to be translated.

@@ -55,9 +55,23 @@ bool RawMap::empty() const {
   return bpf_map_get_next_key(handle_.fd, nullptr, key.data()) != 0;
 }
 
-Result<void> RawMap::update_batch(const void* keys, const void* values, std::uint32_t count) const {
-  if (count == 0 || bpf_map_update_batch(handle_.fd, keys, values, &count, nullptr) == 0) return {};
-  return failure(errno, "write");
+RawMap::Refused RawMap::update_what_fits(const void* keys, const void* values, std::uint32_t count) const {
+  const auto* key = static_cast<const std::byte*>(keys);
+  const auto* value = static_cast<const std::byte*>(values);
+  const auto& info = handle_.info;
+  Refused refused;
+  for (std::uint32_t done = 0; done < count; ++done) {
+    std::uint32_t written = count - done;
+    if (bpf_map_update_batch(handle_.fd, key + std::size_t{done} * info.key_size,
+                             value + std::size_t{done} * info.value_size, &written, nullptr) == 0) {
+      break;
+    }
+    if (!refused.first) refused.first = failure(errno, "write").value();
+    // A call that the kernel does not begin with leaves the number as it was.
+    if (written < count - done) done += written;
+    refused.places.push_back(done);
+  }
+  return refused;
 }
 
 Result<void> RawMap::erase_batch(const void* keys, std::uint32_t count) const {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <map>
 
 #include "agent/datapath/abi.hpp"
 #include "agent/datapath/map_names.hpp"
@@ -89,8 +90,8 @@ nk_backend value_of(const service::Backend& backend) {
 
 // Into both halves of a batch.
 template <typename Key, typename Value, typename From, typename ToKey, typename ToValue>
-Result<void> write_all(const TypedMap<Key, Value>& map, const std::vector<From>& entries, const ToKey& to_key,
-                       const ToValue& to_value) {
+RawMap::Refused write_all(const TypedMap<Key, Value>& map, const std::vector<From>& entries, const ToKey& to_key,
+                          const ToValue& to_value) {
   std::vector<Key> keys;
   std::vector<Value> values;
   keys.reserve(entries.size());
@@ -99,22 +100,24 @@ Result<void> write_all(const TypedMap<Key, Value>& map, const std::vector<From>&
     keys.push_back(to_key(key));
     values.push_back(to_value(value));
   }
-  return map.update_all(keys, values);
+  return map.update_what_fits(keys, values);
 }
 
-Result<void> write_ranges(const TypedMap<nk_range, std::uint32_t>& map, const std::vector<service::Range>& ranges) {
+RawMap::Refused write_ranges(const TypedMap<nk_range, std::uint32_t>& map, const std::vector<service::Range>& ranges) {
   std::vector<nk_range> keys;
   keys.reserve(ranges.size());
   for (const auto& each : ranges) keys.push_back(prefix_of(each));
-  return map.update_all(keys, std::vector<std::uint32_t>(keys.size(), 1));
+  return map.update_what_fits(keys, std::vector<std::uint32_t>(keys.size(), 1));
 }
 
+// All that can be. The first error counts.
 template <typename Key, typename Value, typename From, typename ToKey>
-Result<void> erase_all(const TypedMap<Key, Value>& map, const std::vector<From>& gone, const ToKey& to_key) {
+void erase_all(const TypedMap<Key, Value>& map, const std::vector<From>& gone, const ToKey& to_key,
+               Result<void>& result) {
   for (const auto& each : gone) {
-    if (auto done = map.erase(to_key(each)); !done) return tl::make_unexpected(done.error());
+    const auto done = map.erase(to_key(each));
+    if (!done && result) result = tl::make_unexpected(done.error());
   }
-  return {};
 }
 
 nk_slot_key slot_of(const service::Slot& slot) { return {.set = slot.set, .index = slot.index}; }
@@ -184,26 +187,86 @@ Result<void> ServiceMap::read_outside(service::Table& table) const {
   return {};
 }
 
+// What is to go makes room for what did not fit beside it.
 Result<void> ServiceMap::apply(const service::Changes& changes) const {
-  return write(changes).and_then([&] { return erase(changes); });
+  auto written = write(changes);
+  const auto erased = erase(changes);
+  if (!written) written = write(fewest_first(changes));
+  return written ? erased : written;
 }
 
+// Ranges need no care: an entrance that has some refuses whom it does not find there.
 Result<void> ServiceMap::write(const service::Changes& changes) const {
-  if (auto done = write_all(backends_, changes.backends, same, value_of); !done) return done;
-  if (auto done = write_all(slots_, changes.slots, slot_of, same); !done) return done;
-  if (auto done = write_all(maglev_, changes.maglev, piece_of, places_of); !done) return done;
-  if (auto done = write_ranges(ranges_, changes.ranges); !done) return done;
-  if (auto done = write_all(frontends_, changes.frontends, key_of, entry_of); !done) return done;
-  return write_all(entrances_, changes.entrances, key_of, door_of);
+  Shortfall shortfall;
+  const auto backends = write_all(backends_, changes.backends, same, value_of);
+  for (const auto place : backends.places) {
+    shortfall.lack_backend(changes.backends[place].first, changes.backends[place].second.set);
+  }
+  shortfall.note(backends.first);
+  write_slots(changes, shortfall);
+  write_maglev(changes, shortfall);
+  shortfall.note(write_ranges(ranges_, changes.ranges).first);
+  const auto frontend = [&](const service::FrontendEntry& entry) { return entry_of(shortfall.cut(entry)); };
+  shortfall.note(write_all(frontends_, changes.frontends, key_of, frontend).first);
+  const auto entrance = [&](const service::EntranceEntry& entry) { return door_of(shortfall.cut(entry)); };
+  shortfall.note(write_all(entrances_, changes.entrances, key_of, entrance).first);
+  return shortfall.result();
+}
+
+void ServiceMap::write_slots(const service::Changes& changes, Shortfall& shortfall) const {
+  const auto is_empty = [&](const auto& each) { return shortfall.lacks_backend(each.second); };
+  auto slots = changes.slots;
+  if (shortfall.is_lacking_backends()) std::erase_if(slots, is_empty);
+  const auto refused = write_all(slots_, slots, slot_of, same);
+  for (const auto place : refused.places) shortfall.lack_slot(slots[place].first);
+  shortfall.note(refused.first);
+  if (!shortfall.is_lacking_backends()) return;
+  const std::unordered_set<std::uint32_t> gone(changes.gone_backends.begin(), changes.gone_backends.end());
+  std::map<std::uint32_t, std::uint32_t> substitutes;
+  for (const auto& [slot, id] : changes.slots) {
+    if (!shortfall.lacks_backend(id)) continue;
+    const auto [known, is_new] = substitutes.try_emplace(slot.set, 0);
+    if (is_new) known->second = substitute(slot.set, gone);
+    if (!fill(slot, known->second)) shortfall.lack_slot(slot);
+  }
+}
+
+// A slot that counts already has led to a backend that is to go: till the new one fits, another one serves in its
+// place.
+bool ServiceMap::fill(const service::Slot& slot, std::uint32_t backend) const {
+  const auto present = slots_.lookup(slot_of(slot));
+  return backend != 0 && present && *present && slots_.update(slot_of(slot), backend);
+}
+
+std::uint32_t ServiceMap::substitute(std::uint32_t set, const std::unordered_set<std::uint32_t>& gone) const {
+  for (std::uint32_t index = 0;; ++index) {
+    const auto id = slots_.lookup({.set = set, .index = index});
+    if (!id || !*id) return 0;
+    if (gone.contains(**id)) continue;
+    const auto backend = backends_.lookup(**id);
+    if (backend && *backend && (*backend)->set == set) return **id;
+  }
+}
+
+void ServiceMap::write_maglev(const service::Changes& changes, Shortfall& shortfall) const {
+  auto pieces = changes.maglev;
+  if (shortfall.is_lacking_backends()) {
+    std::erase_if(pieces, [&](const auto& each) { return shortfall.lacks_table(each.first.set); });
+  }
+  const auto refused = write_all(maglev_, pieces, piece_of, places_of);
+  for (const auto place : refused.places) shortfall.lack_table(pieces[place].first.set);
+  shortfall.note(refused.first);
 }
 
 Result<void> ServiceMap::erase(const service::Changes& changes) const {
-  if (auto done = erase_all(entrances_, changes.gone_entrances, key_of); !done) return done;
-  if (auto done = erase_all(frontends_, changes.gone_frontends, key_of); !done) return done;
-  if (auto done = erase_all(ranges_, changes.gone_ranges, prefix_of); !done) return done;
-  if (auto done = erase_all(maglev_, changes.gone_maglev, piece_of); !done) return done;
-  if (auto done = erase_all(slots_, changes.gone_slots, slot_of); !done) return done;
-  return erase_all(backends_, changes.gone_backends, same);
+  Result<void> result;
+  erase_all(entrances_, changes.gone_entrances, key_of, result);
+  erase_all(frontends_, changes.gone_frontends, key_of, result);
+  erase_all(ranges_, changes.gone_ranges, prefix_of, result);
+  erase_all(maglev_, changes.gone_maglev, piece_of, result);
+  erase_all(slots_, changes.gone_slots, slot_of, result);
+  erase_all(backends_, changes.gone_backends, same, result);
+  return result;
 }
 
 }  // namespace netkite::datapath

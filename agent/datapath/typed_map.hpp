@@ -31,7 +31,13 @@ class RawMap {
   [[nodiscard]] Result<bool> take(const void* key, void* value) const;
   [[nodiscard]] bool empty() const;
 
-  [[nodiscard]] Result<void> update_batch(const void* keys, const void* values, std::uint32_t count) const;
+  // What could not be written, by its places among the keys, and why the first was not.
+  struct Refused {
+    std::vector<std::uint32_t> places;
+    std::optional<Error> first;
+  };
+  // All that can be, whatever is refused in between. It costs a system call, and one more for each that is refused.
+  [[nodiscard]] Refused update_what_fits(const void* keys, const void* values, std::uint32_t count) const;
   [[nodiscard]] Result<void> erase_batch(const void* keys, std::uint32_t count) const;
   // Every entry, keys and values side by side. Not for per-CPU maps and ring buffers.
   struct Dump {
@@ -80,8 +86,8 @@ class TypedMap : public RawMap {
   }
 
   // As many values as keys, in their order.
-  [[nodiscard]] Result<void> update_all(std::span<const Key> keys, std::span<const Value> values) const {
-    return update_batch(keys.data(), values.data(), static_cast<std::uint32_t>(keys.size()));
+  [[nodiscard]] Refused update_what_fits(std::span<const Key> keys, std::span<const Value> values) const {
+    return RawMap::update_what_fits(keys.data(), values.data(), static_cast<std::uint32_t>(keys.size()));
   }
   [[nodiscard]] Result<void> erase_all(std::span<const Key> keys) const {
     return erase_batch(keys.data(), static_cast<std::uint32_t>(keys.size()));

@@ -11,6 +11,9 @@ namespace netkite::kube {
 namespace {
 
 constexpr std::size_t kMaxEntries = 1000;  // in each list of a service
+// Each port is at each address. Full lists of ports at the ClusterIPs and balancers of two families are within it; by
+// default eight such services fit into the maps (services.max_frontends).
+constexpr std::size_t kMaxTogether = 4 * kMaxEntries;
 constexpr std::uint32_t kMaxPort = 65535;
 constexpr std::uint32_t kAffinity = 10800, kMaxAffinity = 86400;  // seconds, the API's
 
@@ -146,6 +149,15 @@ Result<void> read_behaviour(const Json& spec, Service& service) {
   return {};
 }
 
+Result<void> check_size(const Service& service) {
+  const auto addresses = service.cluster_ips.size() + service.external_ips.size() + service.load_balancer_ips.size();
+  if (addresses * service.ports.size() <= kMaxTogether) return {};
+  return fail(Code::invalid,
+              "spec.ports: " + std::to_string(service.ports.size()) + " ports at " + std::to_string(addresses) +
+                  " addresses (spec.clusterIPs, spec.externalIPs, status.loadBalancer) are more than " +
+                  std::to_string(kMaxTogether) + " together: make several Services of it, each with some of them");
+}
+
 }  // namespace
 
 Resource services() {
@@ -176,7 +188,10 @@ Result<std::optional<Service>> service_from(const Json& object) {
   service.space = text_at(metadata, "namespace");
   service.name = text_at(metadata, "name");
   service.created = text_at(metadata, "creationTimestamp");
-  const auto read = read_addresses(object, service).and_then([&] { return read_behaviour(spec, service); });
+  const auto read =
+      read_addresses(object, service).and_then([&] { return read_behaviour(spec, service); }).and_then([&] {
+        return check_size(service);
+      });
   if (!read) return wrap(read.error(), "service " + qualified_name(metadata));
   return service;
 }

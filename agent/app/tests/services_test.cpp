@@ -107,6 +107,21 @@ TEST_F(ServicesTest, WhatTheKernelRefusesIsSaidAndRepeatedFromWhatIsThere) {
   EXPECT_EQ(datapath_.last_changes.frontends.size(), 1U);
 }
 
+TEST_F(ServicesTest, AFullMapMakesNobodyWaitAndIsTriedAgain) {
+  datapath_.full_services = true;
+  tell_service("10.96.0.1");
+  tell_slice("10.77.0.1");
+  sync();
+  EXPECT_THAT(services_->problems(), ElementsAre("services: map is full"));
+  EXPECT_FALSE(services_->waits());
+  EXPECT_EQ(readied_, 1);
+  datapath_.full_services = false;
+  work(std::chrono::milliseconds(100));
+  EXPECT_THAT(services_->problems(), IsEmpty());
+  EXPECT_EQ(journal_.count("write services"), 2);
+  EXPECT_EQ(readied_, 1);
+}
+
 TEST_F(ServicesTest, WhatAFormerRunHasLeftIsInForce) {
   datapath_.service_table.frontends.push_back({{.address = Ip::parse("10.96.0.1").value(), .port = 80}, {.set = 1}});
   const Services again(context_, options_, datapath_, [] {});

@@ -69,7 +69,9 @@ class FakeDatapath final : public datapath::Datapath {
   }
   Result<void> change_services(const service::Changes& changes) override {
     last_changes = changes;
-    return journal_.note("write services");
+    if (auto noted = journal_.note("write services"); !noted) return noted;
+    if (full_services) return fail(Code::exhausted, "map is full");
+    return {};
   }
   Result<void> set_self(const datapath::Self& given) override {
     self = given;
@@ -145,6 +147,7 @@ class FakeDatapath final : public datapath::Datapath {
   std::vector<datapath::ProgramReport> program_list;
   service::Table service_table;
   service::Changes last_changes;
+  bool full_services = false;
   datapath::Self self;
   std::vector<datapath::ConnectionEntry> connection_list;
   datapath::ConnectionFilter last_filter;

@@ -155,6 +155,20 @@ TEST(Service, ListsHaveAnEnd) {
   EXPECT_EQ(read(json).external_ips.size(), 1000U);
 }
 
+TEST(Service, EachPortAtEachAddressHasAnEnd) {
+  auto json = object(R"({"spec": {"clusterIPs": ["10.96.0.1", "fd00::1"], "ports": []}})");
+  for (unsigned port = 1; port <= 1000; ++port) json["spec"]["ports"].push_back(Json::object({{"port", port}}));
+  json["status"]["loadBalancer"]["ingress"] = Json::parse(R"([{"ip": "203.0.113.1"}, {"ip": "2001:db8::1"}])");
+  EXPECT_EQ(read(json).ports.size(), 1000U);
+  json["spec"]["externalIPs"] = {"198.51.100.1"};
+  const auto refused = service_from(json);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::invalid);
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("service shop/web: spec.ports: 1000 ports at 5 addresses (spec.clusterIPs, spec.externalIPs, "
+                        "status.loadBalancer) are more than 4000 together: make several Services of it"));
+}
+
 TEST(Service, OthersAreNotAskedFor) {
   EXPECT_EQ(services().selector,
             "labelSelector=%21service.kubernetes.io%2Fservice-proxy-name%2C%21service.kubernetes.io%2Fheadless");
