@@ -138,7 +138,7 @@ Result<void> KernelDatapath::detach_endpoint(const EndpointDevice& device) {
   attacher_.detach(places.to);
   if (paces_) paces_->remove(device.host_ifindex);
   pods_.erase(device.host_ifindex);
-  return removed;
+  return removed ? forget_connections(device.addresses) : removed;
 }
 
 Result<void> KernelDatapath::verify_endpoint(const EndpointDevice& device) {

@@ -128,5 +128,26 @@ TEST_F(MasqueradeTest, ConnectionsAreTakenOverOnce) {
   EXPECT_EQ(found["ICMP back"].to.destination_port, 9);
 }
 
+TEST_F(MasqueradeTest, APodsConnectionsGoWithIt) {
+  reopen();
+  const auto pod = make_pod(wire::DeviceMode::veth, "nkgone", "10.244.1.2");
+  ASSERT_TRUE(ok(datapath_->attach_endpoint(pod.device)));
+  const auto of = [](const std::string& source, std::uint16_t port) {
+    return MaskedConnection{
+        .from = {.source = ip(source), .destination = ip("203.0.113.5"), .source_port = port, .destination_port = 443},
+        .seen_source = ip("192.0.2.1"),
+        .seen_port = port,
+        .protocol = IPPROTO_TCP,
+        .ifindex = 7};
+  };
+  ASSERT_EQ(datapath_->take_over({of("10.244.1.2", 40000), of("10.244.1.3", 40001)}).value(), 2U);
+  ASSERT_TRUE(ok(datapath_->detach_endpoint(pod.device)));
+  std::vector<Ip> sources;
+  ASSERT_TRUE(ok(datapath_->list_connections(0, [&](const ConnectionEntry& entry) {
+    if (!entry.reply) sources.push_back(entry.from.source);
+  })));
+  EXPECT_THAT(sources, testing::ElementsAre(ip("10.244.1.3")));
+}
+
 }  // namespace
 }  // namespace netkite::datapath::lab
