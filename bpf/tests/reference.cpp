@@ -288,7 +288,6 @@ std::uint32_t Node::admit(const Packet& packet) {
   const bool v4 = is_v4(from);
   const bool nobody = v4 ? from[12] == 0 || from[12] == 127 || from[12] >= 224 : in(from, "::", 12) || from[0] == 0xff;
   if (nobody) return kNoEntrance;
-  if (is_pod(from)) return NK_DROP_UPLINK_SPOOF;
   if (packet.tuple.protocol == kTcp && !begins(packet)) return NK_DROP_NO_CONNECTION;
   if (set == 6) return NK_DROP_NO_BACKEND;
   if (set == 7) return NK_DROP_NO_BACKEND | kSilently;
@@ -345,7 +344,7 @@ std::optional<Answer> Node::serve(const Bytes& frame) {
     if (reason != 0) return refused(frame, *packet, Hook::netdev, reason);
     known = connections_.find(packet->tuple);
   }
-  // A pod's own packets do not come in on an uplink.
+  // What a pod got is nobody's on an uplink to tell of.
   if (known->second.masked && !known->second.reply) {
     return Answer{.verdict = kDrop, .frame = frame, .reason = NK_DROP_UPLINK_SPOOF};
   }
@@ -360,10 +359,8 @@ Answer Node::from_netdev(const Bytes& frame) {
   if (!for_this_machine || (!v4 && type != kIpv6)) return untouched;
   if (frame.size() < kEthBytes + (v4 ? kIpv4Bytes : kIpv6Bytes)) return untouched;
   const auto from = at(frame, kEthBytes + (v4 ? 12 : 8), v4), to = at(frame, kEthBytes + (v4 ? 16 : 24), v4);
-  if (is_pod(to) && !is_remote(from)) {
-    if (is_loopback(from)) return {.verdict = kDrop, .frame = frame, .reason = NK_DROP_LOOPBACK};
-    if (is_pod(from)) return {.verdict = kDrop, .frame = frame, .reason = NK_DROP_UPLINK_SPOOF};
-  }
+  if (is_pod(to) && is_loopback(from)) return {.verdict = kDrop, .frame = frame, .reason = NK_DROP_LOOPBACK};
+  if (is_pod(from)) return {.verdict = kDrop, .frame = frame, .reason = NK_DROP_UPLINK_SPOOF};
   if (!is_pod(to) || !is_remote(from) || takes_stack(to)) return serve(frame).value_or(untouched);
   const auto hops = frame[kEthBytes + (v4 ? 8 : 7)];
   if ((v4 ? frame[kEthBytes] != 0x45 : frame[kEthBytes] >> 4 != 6) || hops <= 1) return untouched;
