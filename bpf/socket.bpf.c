@@ -91,26 +91,27 @@ enum answer {
 
 static __always_inline enum answer steer(struct bpf_sock_addr *ctx, struct nk_service_address *address)
 {
-	struct nk_frontend *frontend = nk_frontend(address);
+	struct nk_frontend frontend;
 	struct nk_backend *backend;
 	__u32 id = 0;
 
-	if (likely(!frontend))
+	if (likely(!nk_frontend(address, &frontend)))
 		return NK_NO_SERVICE;
-	if (!frontend->count)
+	if (!frontend.count)
 		return NK_NOBODY;
 	if (by_datagrams(ctx))
-		id = remembered(ctx, address, frontend->set);
-	if (!id && frontend->affinity_s)
-		id = nk_affine_backend(frontend, bpf_get_netns_cookie(ctx));
+		id = remembered(ctx, address, frontend.set);
+	if (!id && frontend.affinity_s)
+		id = nk_affine_backend(&frontend, bpf_get_netns_cookie(ctx));
 	else if (!id)
-		id = nk_any_backend(frontend->set, frontend->count);
-	backend = nk_backend(id, frontend->set);
+		id = nk_any_backend(frontend.set, frontend.count);
+	backend = nk_backend(id, frontend.set);
 	/* Without memory a datagram's answer would come from a stranger. Of a stream only getpeername would differ. */
 	if (!backend || (!remember(ctx, address, id, backend) && by_datagrams(ctx)))
 		return NK_NOBODY;
 	set_peer(address, backend);
-	return NK_STEERED;
+	/* Else its memory may have been another's by then: see nk_frontend(). */
+	return nk_backend(id, frontend.set) == backend ? NK_STEERED : NK_NOBODY;
 }
 
 /* Changes the address of a backend into that of the service that the socket had asked for. False: it is none. */

@@ -26,14 +26,14 @@ static __noinline __u32 nk_route_out(struct __sk_buff *ctx, const struct nk_tupl
 static __noinline int nk_choose_asked(const struct nk_packet *packet, struct nk_connection *forward)
 {
 	struct nk_service_address service = nk_service_asked(&packet->tuple);
-	const struct nk_frontend *frontend = nk_frontend(&service);
 	struct nk_entrance entrance = {};
+	struct nk_frontend frontend;
 
-	if (!frontend)
+	if (!nk_frontend(&service, &frontend))
 		return NK_TO_STACK;
-	entrance.set = frontend->set;
-	entrance.count = frontend->count;
-	entrance.affinity_s = frontend->affinity_s;
+	entrance.set = frontend.set;
+	entrance.count = frontend.count;
+	entrance.affinity_s = frontend.affinity_s;
 	return nk_choose(packet, &entrance, forward);
 }
 

@@ -13,7 +13,20 @@ struct {
 	__uint(max_entries, 1);
 } nk_frontend_v1 SEC(".maps");
 
-static __always_inline struct nk_frontend *nk_frontend(const struct nk_service_address *service)
+/*
+ * A copy, since the kernel may give an entry's memory to another service at once: what was read is this one's if it is
+ * still there afterwards. False: there is none, or it changes all the time.
+ */
+static __noinline bool nk_frontend(const struct nk_service_address *service, struct nk_frontend *copy)
 {
-	return bpf_map_lookup_elem(&nk_frontend_v1, service);
+	for (int i = 0; i < 3; i++) {
+		const struct nk_frontend *frontend = bpf_map_lookup_elem(&nk_frontend_v1, service);
+
+		if (!frontend)
+			return false;
+		*copy = *frontend;
+		if (bpf_map_lookup_elem(&nk_frontend_v1, service) == frontend)
+			return true;
+	}
+	return false;
 }

@@ -45,6 +45,9 @@ static __always_inline int nk_choose(const struct nk_packet *packet, const struc
 	forward->to = packet->tuple;
 	nk_copy_address(forward->to.destination, backend->address);
 	forward->to.destination_port = backend->port;
+	/* Its memory may have been another's by then: see nk_frontend(). */
+	if (nk_backend(forward->backend, forward->set) != backend)
+		return NK_DROP_NO_BACKEND;
 	forward->time_ns = bpf_ktime_get_coarse_ns();
 	forward->seen = nk_shown(packet);
 	return NK_DROP_UNSPEC;

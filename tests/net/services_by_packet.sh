@@ -118,7 +118,8 @@ note "a connection outlives the agent"
 slices b1
 in_force b1
 hold held a1 "${cluster[4]}" 81
-contains "what netkite nat says" "$(lab_ip a1 4) ${cluster[4]} $(lab_ip b1 4):5000" "$(ctl a nat | jq -r '.connections[] | "\(.client) \(.entrance) \(.backend):\(.backend_port)"')"
+shown() { ctl a nat | jq -r '.connections[] | "\(.client) \(.entrance) \(.backend):\(.backend_port)"'; }
+eventually 5 'shown | grep -qxF "$(lab_ip a1 4) ${cluster[4]} $(lab_ip b1 4):5000"' || fail "netkite nat does not show it: $(shown)"
 lab_agent_stop a KILL
 answers_all b1 a
 agent a "$with_services"
