@@ -24,8 +24,7 @@ static __always_inline bool nk_is_wrapped(const struct __sk_buff *ctx, const str
 	return nk_first_byte(ip) == NK_IPV4_PLAIN && bpf_ntohs(ip->tot_len) == bytes &&
 	       !(ip->frag_off & bpf_htons(0x3fff)) &&
 	       /* Congestion on the way has to be told inside (RFC 6040), which the device does. */
-	       (ip->tos & 3) != 3 &&
-	       *(const __u16 *)((const void *)word + 22) == nk_config.vxlan_port &&
+	       (ip->tos & 3) != 3 && *(const __u16 *)((const void *)word + 22) == nk_config.vxlan_port &&
 	       /* Without a checksum, which would have to be looked at. */
 	       word[6] == bpf_htonl((bytes - 20) << 16) && word[7] == NK_VXLAN_HAS_VNI &&
 	       word[8] == bpf_htonl(nk_config.vni << 8) && word[9] == NK_OVERLAY_WORD0 &&
