@@ -110,7 +110,7 @@ Candidates meant(const Candidates& candidates, Hinted hinted, Ours ours) {
   return std::ranges::all_of(candidates, hinted) ? those(candidates, ours) : Candidates();
 }
 
-Candidates near(Candidates candidates, const std::string& zone) {
+Candidates near(const Candidates& candidates, const std::string& zone) {
   auto ours = meant(
       candidates, [](const Candidate& each) { return each.endpoint->for_nodes; },
       [](const Candidate& each) { return each.endpoint->for_us; });
@@ -126,7 +126,7 @@ Candidates near(Candidates candidates, const std::string& zone) {
 Candidates choose(const Candidates& candidates, bool publish_not_ready, Scope scope, const std::string& zone) {
   const auto ready = [=](const Candidate& each) { return publish_not_ready || each.endpoint->ready; };
   auto chosen = those(candidates, ready);
-  if (scope == Scope::cluster) chosen = near(std::move(chosen), zone);
+  if (scope == Scope::cluster) chosen = near(chosen, zone);
   if (!chosen.empty()) return chosen;
   return those(candidates, [](const Candidate& each) { return each.endpoint->serving && each.endpoint->terminating; });
 }
