@@ -161,13 +161,13 @@ static __always_inline const struct nk_way *nk_express_way6(struct xdp_md *ctx, 
 	return &flow->way;
 }
 
-static __always_inline bool nk_goes_express(const struct nk_way *way, const struct nk_express *frame,
-					    const struct ethhdr *eth)
+/* What is behind the IP packet counts, too: it would leave with it. */
+static __always_inline bool nk_goes_express(const struct nk_way *way, const struct ethhdr *eth, const void *end)
 {
 	const __u16 *mac = (const void *)eth;
 
-	return way && frame->bytes <= way->mtu && mac[0] == way->express.own[0] && mac[1] == way->express.own[1] &&
-	       mac[2] == way->express.own[2];
+	return way && end - (const void *)(eth + 1) <= (long)way->mtu && mac[0] == way->express.own[0] &&
+	       mac[1] == way->express.own[1] && mac[2] == way->express.own[2];
 }
 
 static __always_inline __u16 nk_fold16(__u64 sum)
@@ -245,8 +245,8 @@ static __always_inline int nk_express4(struct xdp_md *ctx)
 	if (!connection)
 		return XDP_PASS;
 	way = nk_express_way4(ctx, connection);
-	if (!nk_goes_express(way, &frame, eth) || !nk_is_complete(&frame, *(__u16 *)((void *)transport + frame.check),
-								  (__u64)ip->saddr + ip->daddr, sizeof(*ip)))
+	if (!nk_goes_express(way, eth, end) || !nk_is_complete(&frame, *(__u16 *)((void *)transport + frame.check),
+							       (__u64)ip->saddr + ip->daddr, sizeof(*ip)))
 		return XDP_PASS;
 	difference = nk_difference4(&frame.tuple, &connection->to);
 	nk_express_ports(&frame, transport, &connection->to, difference);
@@ -286,7 +286,7 @@ static __always_inline int nk_express6(struct xdp_md *ctx)
 	way = nk_express_way6(ctx, connection);
 	for (int i = 0; i < 4; i++)
 		addresses += (__u64)frame.tuple.source[i] + frame.tuple.destination[i];
-	if (!nk_goes_express(way, &frame, eth) ||
+	if (!nk_goes_express(way, eth, end) ||
 	    !nk_is_complete(&frame, *(__u16 *)((void *)transport + frame.check), addresses, sizeof(*ip)))
 		return XDP_PASS;
 	nk_express_ports(&frame, transport, &connection->to, nk_difference6(&frame.tuple, &connection->to));
