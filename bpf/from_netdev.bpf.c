@@ -21,11 +21,6 @@ static __always_inline int refuse(struct __sk_buff *ctx, __u32 reason)
 	return nk_drop(ctx, NK_HOOK_FROM_NETDEV, reason);
 }
 
-static __always_inline bool translates(void)
-{
-	return nk_config.services || nk_config.masquerade;
-}
-
 /* NULL: not for a pod, or from outside. That is worth remembering too: it is most of what the node itself gets. */
 static __always_inline void find_way(struct nk_way *way, const struct nk_endpoint *ep)
 {
@@ -54,12 +49,12 @@ static __noinline int resolve4(struct __sk_buff *ctx, struct nk_flow4 *flow, __u
 		if (nk_endpoint4(&ip->saddr) || nk_tunnel4(ip->saddr))
 			return refuse(ctx, NK_DROP_UPLINK_SPOOF);
 		ep = NULL;
-	}
-	/* Nor does it go on with what one of our pods has begun. */
-	if (translates() && !ep && nk_endpoint4(&ip->saddr))
+	} else if (!ep && nk_translates() && nk_endpoint4(&ip->saddr)) {
+		/* Nor does anybody go on with what one of our pods has begun. */
 		return refuse(ctx, NK_DROP_UPLINK_SPOOF);
+	}
 	find_way(&flow->way, ep);
-	if (translates() && nk_config.vni && !ep)
+	if (nk_translates() && nk_config.vni && !ep)
 		flow->way.kind = is_pods(nk_tunnel4(ip->saddr)) ? NK_WAY_TUNNEL : NK_WAY_DEVICE;
 	nk_flow4_set(flow, epoch, ctx->ifindex, nk_pair4(ip));
 	return 0;
@@ -77,12 +72,12 @@ static __noinline int resolve6(struct __sk_buff *ctx, struct nk_flow6 *flow, __u
 		if (nk_endpoint6(&ip->saddr) || nk_tunnel6(&ip->saddr))
 			return refuse(ctx, NK_DROP_UPLINK_SPOOF);
 		ep = NULL;
-	}
-	/* Nor does it go on with what one of our pods has begun. */
-	if (translates() && !ep && nk_endpoint6(&ip->saddr))
+	} else if (!ep && nk_translates() && nk_endpoint6(&ip->saddr)) {
+		/* Nor does anybody go on with what one of our pods has begun. */
 		return refuse(ctx, NK_DROP_UPLINK_SPOOF);
+	}
 	find_way(&flow->way, ep);
-	if (translates() && nk_config.vni && !ep)
+	if (nk_translates() && nk_config.vni && !ep)
 		flow->way.kind = is_pods(nk_tunnel6(&ip->saddr)) ? NK_WAY_TUNNEL : NK_WAY_DEVICE;
 	nk_flow6_set(flow, epoch, ctx->ifindex, nk_pair6(ip));
 	return 0;
@@ -114,7 +109,7 @@ static __always_inline int from_netdev4(struct __sk_buff *ctx)
 		return nk_pass_on();
 	if (!nk_flow4_is(flow, epoch, ctx->ifindex, nk_pair4(ip)) && resolve4(ctx, flow, epoch, ip))
 		return TCX_DROP;
-	if (translates() && nk_may_forward() && !flow->way.mtu) {
+	if (nk_translates() && nk_may_forward() && !flow->way.mtu) {
 		int verdict = nk_serve4(ctx, NK_HOOK_FROM_NETDEV, flow->way.kind != NK_WAY_TUNNEL);
 
 		return verdict == NK_UNTOUCHED ? nk_pass_on() : verdict;
@@ -141,7 +136,7 @@ static __always_inline int from_netdev6(struct __sk_buff *ctx)
 		return nk_pass_on();
 	if (!nk_flow6_is(flow, epoch, ctx->ifindex, nk_pair6(ip)) && resolve6(ctx, flow, epoch, ip))
 		return TCX_DROP;
-	if (translates() && nk_may_forward() && !flow->way.mtu) {
+	if (nk_translates() && nk_may_forward() && !flow->way.mtu) {
 		int verdict = nk_serve6(ctx, NK_HOOK_FROM_NETDEV, flow->way.kind != NK_WAY_TUNNEL);
 
 		return verdict == NK_UNTOUCHED ? nk_pass_on() : verdict;

@@ -62,7 +62,6 @@ WebReply HealthChecks::answer(std::uint16_t port) const {
 }
 
 WebReply HealthChecks::answer_for_proxy(std::string_view path) const {
-  path = path.substr(0, path.find('?'));
   if (path != "/healthz" && path != "/livez") return {.status = 404, .body = "only /healthz and /livez\n"};
   const nlohmann::json body{{"serviceProxyHealthy", healthy_}};
   return {.status = healthy_ ? 200U : 503U,

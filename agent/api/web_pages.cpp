@@ -113,7 +113,6 @@ std::string unready(const NodeStatus& node) {
 }
 
 WebReply web_page(std::string_view path, const NodeStatus& node, const PageSources& sources) {
-  path = path.substr(0, path.find('?'));
   if (path == "/healthz") return {.status = 200, .body = "ok\n"};
   if (path == "/readyz") {
     const auto why = unready(node);

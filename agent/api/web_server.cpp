@@ -104,11 +104,11 @@ asio::awaitable<void> WebServer::serve(std::shared_ptr<WebServer> self, std::sha
     const auto [error, bytes] = co_await http::async_read(*stream, buffer, parser, kToken);
     if (error || !self->acceptor_.is_open()) co_return;
     const auto& request = parser.get();
+    const std::string_view target(request.target().data(), request.target().size());
     const bool is_head = request.method() == http::verb::head;
     const bool is_usual = is_head || request.method() == http::verb::get;
-    auto reply = is_usual || self->reach_ == Reach::everywhere
-                     ? self->answer_({request.target().data(), request.target().size()})
-                     : WebReply{.status = 405, .body = "only GET and HEAD\n"};
+    auto reply = is_usual || self->reach_ == Reach::everywhere ? self->answer_(target.substr(0, target.find('?')))
+                                                               : WebReply{.status = 405, .body = "only GET and HEAD\n"};
     http::response<http::string_body> response(static_cast<http::status>(reply.status), request.version(),
                                                std::move(reply.body));
     response.set(http::field::content_type, reply.content_type);

@@ -30,7 +30,7 @@ struct WebReply {
 // Lives until it has been stopped and the io_context has run what that takes, whoever else lets it go.
 class WebServer : public std::enable_shared_from_this<WebServer> {
  public:
-  using Answer = std::function<WebReply(std::string_view path)>;
+  using Answer = std::function<WebReply(std::string_view path)>;  // without its query
   // 127.0.0.1; or all addresses of the node, of both families, for load balancers: some ask by OPTIONS or by methods of
   // their own, so any gets the answer there.
   enum class Reach : std::uint8_t { loopback, everywhere };

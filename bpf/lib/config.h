@@ -9,6 +9,11 @@
 
 volatile const struct nk_config nk_config = {};
 
+static __always_inline bool nk_translates(void)
+{
+	return nk_config.services || nk_config.masquerade;
+}
+
 /* Whether this program hands packets to devices itself: never past hooks that stand behind it. */
 static __always_inline bool nk_may_forward(void)
 {

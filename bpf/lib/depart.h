@@ -78,12 +78,12 @@ static __always_inline bool nk_masked6(const struct in6_addr *address)
 /* Whether the source is where a service is asked for: whoever opens that port to somebody gets what he asks of it. */
 static __noinline bool nk_has_entrance(const struct nk_tuple *to)
 {
-	struct nk_service_address service = { .port = to->source_port, .protocol = to->protocol };
+	struct nk_tuple answer;
 
 	if (!nk_config.services)
 		return false;
-	nk_copy_address(service.address, to->source);
-	return bpf_map_lookup_elem(&nk_entrance_v1, &service);
+	nk_reverse(&answer, to);
+	return nk_entrance(&answer);
 }
 
 /* Whether the source port may stay what it is, if nobody else's answers look like that. */
@@ -241,7 +241,7 @@ static __always_inline bool nk_may_be_too_large(const struct __sk_buff *ctx, con
 
 static __always_inline bool nk_may_depart(void)
 {
-	return (nk_config.masquerade || nk_config.services) && nk_may_forward();
+	return nk_translates() && nk_may_forward();
 }
 
 /*

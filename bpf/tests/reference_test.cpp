@@ -50,7 +50,7 @@ void compare(const ServiceNode& node, reference::Node& reference, Packets& packe
     for (const auto& drop : program->drops()) counted[drop.reason] = drop.packets;
   }
   EXPECT_EQ(counted, expected);
-  EXPECT_GT(verdicts[kRedirect], rounds() / 8);
+  EXPECT_GT(verdicts[kRedirect], rounds() / 6);
   EXPECT_GT(answered, rounds() / 50);
   EXPECT_GT(answered_inside, rounds() / 5000);
   for (const auto reason : reasons) EXPECT_GT(counted[reason], 0U) << reason;

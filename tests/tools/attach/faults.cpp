@@ -56,6 +56,7 @@ class Fault {
       set(kind + "/ignore-gfp-wait", "N");  // those that may sleep, too
       set(kind + "/verbose", "0");
     }
+    set("fail_function/verbose", "0");
     set("fail_page_alloc/min-order", "0");
     // The program's own pages are there: no fault goes to them.
     if (::mlockall(MCL_CURRENT | MCL_FUTURE) != 0) end_with_errno("mlockall");
@@ -68,7 +69,6 @@ class Fault {
 
   // `call` with this function failing once, whoever calls it.
   static void of(const char* function, const std::function<void()>& call) {
-    set("fail_function/verbose", "0");
     set("fail_function/inject", function);
     set("fail_function/times", "1");
     set("fail_function/probability", "100");
