@@ -56,7 +56,7 @@ TEST_F(ReferenceWithXdp, ForeseesVerdictsAndBytes) {
   Packets packets(reference_, false);
   for (int round = 0; round < rounds(); ++round) {
     const bool netdev = packets.number(3) != 0;
-    const auto packet = packets.next(netdev);
+    const auto packet = packets.next(netdev ? Sender::uplink : Sender::pod);
     netdev ? on_uplink(packet) : from_pod(packet);
     ASSERT_FALSE(HasFatalFailure()) << "round " << round << (netdev ? ", from the uplink" : ", from the pod");
     if (round % kBeforeForgetting != 0) continue;

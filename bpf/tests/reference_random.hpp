@@ -21,18 +21,20 @@ inline std::string text(const reference::Address& address) {
   return buffer.data();
 }
 
+// From where the program that judges a packet gets it.
+enum class Sender { uplink, pod, stack };
+
 class Packets {
  public:
   Packets(const reference::Node& reference, bool outside) : reference_(reference), outside_(outside) {}
 
-  // `to_pod`: from the uplink, else from the pod.
-  Bytes next(bool netdev) {
-    auto bytes = number(8) == 0    ? other(netdev)
-                 : number(8) == 0  ? error(netdev)
-                 : number(10) == 0 ? piece(netdev)
-                                   : sent(talk(netdev));
+  Bytes next(Sender sender) {
+    auto bytes = number(8) == 0    ? other(sender)
+                 : number(8) == 0  ? error(sender)
+                 : number(10) == 0 ? piece(sender)
+                                   : sent(talk(sender));
     if (number(20) == 0) leave_out_checksum(bytes);
-    if (number(6) == 0) damage(bytes);
+    if (number(8) == 0) damage(bytes);
     return bytes;
   }
   std::size_t number(std::size_t below) { return std::uniform_int_distribution<std::size_t>(0, below - 1)(engine_); }
@@ -47,8 +49,14 @@ class Packets {
     return chosen->first;
   }
 
+  static bool is_pod(const reference::Address& address) {
+    return text(address) == families()[0].pod || text(address) == families()[1].pod;
+  }
+  static bool ends_at_once(Sender sender, const reference::Tuple& tuple) {
+    return sender == Sender::uplink ? is_pod(tuple.from) : sender == Sender::stack && !is_pod(tuple.to);
+  }
   // Of connections that there are, in either direction; else from anybody to anybody.
-  Talk talk(bool netdev) {
+  Talk talk(Sender sender) {
     const auto& family = families()[number(2)];
     Talk talk{.ends = {},
               .protocol = number(2) == 0 ? kTcp : kUdp,
@@ -58,23 +66,23 @@ class Packets {
               .sequence = static_cast<std::uint32_t>(engine_()),
               .acknowledged = static_cast<std::uint32_t>(engine_())};
     const auto& known = reference_.connections();
-    if (!known.empty() && number(2) == 0) {
+    if (!known.empty() && number(3) != 0) {
       auto tuple = any_of(known);
-      // A pod's name ends a packet on the uplink at once: one in so many says it.
-      if (netdev && (text(tuple.from) == families()[0].pod || text(tuple.from) == families()[1].pod))
-        tuple = any_of(known);
+      // On the uplink a pod's name ends a packet at once, and towards a pod any name but the pod's: few say them.
+      for (int again = 0; again < 3 && ends_at_once(sender, tuple); ++again) tuple = any_of(known);
       talk.protocol = tuple.protocol;
       talk.ends = {text(tuple.from), tuple.from_port, text(tuple.to), tuple.to_port};
       return talk;
     }
-    if (outside_ && !netdev && number(2) == 0) return leaving(family, talk);
-    talk.ends = {.from = netdev ? one_of({family.client, family.inside, family.client, family.remote, family.pod,
-                                          strange(family)})
-                                : one_of({family.pod, family.pod, family.pod, family.inside, strange(family)}),
+    if (outside_ && sender == Sender::pod && number(2) == 0) return leaving(family, talk);
+    const bool inwards = sender != Sender::pod;
+    talk.ends = {.from = inwards ? one_of({family.client, family.inside, family.client, family.remote, family.pod,
+                                           strange(family)})
+                                 : one_of({family.pod, family.pod, family.pod, family.inside, strange(family)}),
                  .from_port = static_cast<std::uint16_t>(40000 + number(3)),
-                 .to = netdev ? one_of({family.node, family.node, family.node, family.pod, neighbour(family)})
-                              : one_of({family.client, family.node, family.remote, neighbour(family), strange(family),
-                                        family.cluster, family.cluster}),
+                 .to = inwards ? one_of({family.node, family.node, family.node, family.pod, neighbour(family)})
+                               : one_of({family.client, family.node, family.remote, neighbour(family), strange(family),
+                                         family.cluster, family.cluster}),
                  .to_port = static_cast<std::uint16_t>(30000 + number(11))};
     return talk;
   }
@@ -124,13 +132,13 @@ class Packets {
   }
 
   // About a packet that may have been sent to whom the error comes from.
-  Bytes error(bool netdev) {
-    auto about = talk(netdev);
+  Bytes error(Sender sender) {
+    auto about = talk(sender);
     about.ends = reversed(about.ends);
     const auto inner = sent(about);
     Bytes quoted(inner.begin() + kEthBytes, inner.end());
     quoted.resize(std::min(quoted.size(), 20 + number(80)));
-    auto outer = talk(netdev);
+    auto outer = talk(sender);
     if (number(4) != 0) outer.ends.to = about.ends.from;
     if (number(2) == 0) outer.ends.from = about.ends.to;
     const bool mixed =
@@ -140,8 +148,8 @@ class Packets {
     return with_checksum(wrapped(outer, kIcmp, kIcmp6, icmp(type) + quoted));
   }
 
-  Bytes piece(bool netdev) {
-    const auto whole = talk(netdev);
+  Bytes piece(Sender sender) {
+    const auto whole = talk(sender);
     const bool v6 = whole.ends.from.find(':') != std::string::npos;
     const auto full = sent(whole);
     const Bytes payload(full.begin() + static_cast<long>(kEthBytes + (v6 ? kIpv6Bytes : kIpv4Bytes)), full.end());
@@ -152,8 +160,8 @@ class Packets {
                    static_cast<std::uint16_t>(offset | 0x2000));
   }
 
-  Bytes other(bool netdev) {
-    const auto ends = talk(netdev).ends;
+  Bytes other(Sender sender) {
+    const auto ends = talk(sender).ends;
     const bool v6 = ends.from.find(':') != std::string::npos;
     switch (number(4)) {
       case 0:

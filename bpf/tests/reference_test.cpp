@@ -20,8 +20,8 @@ void compare(const ServiceNode& node, reference::Node& reference, Packets& packe
     // Here both see packets on one device, and would take what the other has remembered for their own.
     if (from_netdev != before) netdev->set_epoch(++epoch);
     before = from_netdev;
-    const auto packet = packets.next(from_netdev);
     const bool leaves = packets.number(4) == 0, enters = !leaves && packets.number(6) == 0;
+    const auto packet = packets.next(enters ? Sender::stack : from_netdev ? Sender::uplink : Sender::pod);
     const auto foreseen = leaves        ? reference.to_netdev(packet)
                           : enters      ? reference.to_pod(packet)
                           : from_netdev ? reference.from_netdev(packet)
