@@ -174,6 +174,15 @@ Result<void> Agent::serve() {
     if (remembered_) services_->recall_own_node(*remembered_);
     manager_->follow_host_ports([this](const endpoint::Endpoint& each) { services_->take_host_ports(each); });
     for (auto& subscription : services_->subscriptions()) cluster_->follow(std::move(subscription));
+    stale_sockets_.emplace(
+        context_, *datapath_,
+        StaleSockets::Neighbourhood{.serves =
+                                        [this](const Ip& address, std::uint16_t port) {
+                                          return !services_->all_known() ||
+                                                 services_->registry().is_served(address, port, kube::Protocol::udp);
+                                        },
+                                    .netns_path = [this](std::uint64_t inode) { return manager_->netns_path(inode); }});
+    services_->follow_gone([this] { stale_sockets_->look(); });
   }
   for (auto& task : cluster_->tasks())
     asio::co_spawn(context_, std::move(task), report_end("the watch on the cluster"));
@@ -276,6 +285,7 @@ std::vector<std::string> Agent::open_problems() const {
   auto all = problems_;
   std::ranges::copy(datapath_->problems(), std::back_inserter(all));
   if (services_) std::ranges::copy(services_->problems(), std::back_inserter(all));
+  if (stale_sockets_) std::ranges::copy(stale_sockets_->problems(), std::back_inserter(all));
   if (connections_) std::ranges::copy(connections_->problems(), std::back_inserter(all));
   return all;
 }
@@ -336,6 +346,7 @@ void Agent::stop() {
   notify_supervisor("STOPPING=1");
   if (cluster_) cluster_->stop();
   if (services_) services_->stop();
+  if (stale_sockets_) stale_sockets_->stop();
   if (connections_) connections_->stop();
   events_->stop();
   server_->stop();

@@ -20,6 +20,7 @@
 #include "agent/app/connections.hpp"
 #include "agent/app/reload.hpp"
 #include "agent/app/services.hpp"
+#include "agent/app/stale_sockets.hpp"
 #include "agent/app/uplinks.hpp"
 #include "agent/config/options.hpp"
 #include "agent/datapath/datapath.hpp"
@@ -95,6 +96,7 @@ class Agent {
   std::shared_ptr<api::WebServer> web_;
   std::optional<Cluster> cluster_;
   std::optional<Services> services_;
+  std::optional<StaleSockets> stale_sockets_;
   std::optional<Connections> connections_;
   boost::asio::signal_set signals_{context_};
   boost::asio::steady_timer retry_timer_{context_};

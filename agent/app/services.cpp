@@ -184,6 +184,7 @@ Result<bool> Services::write() {
   adopted_ = done.has_value();
   // A full map has what fits: one service that is too large must not make the node useless to all others.
   in_force_ = done || done.error().code == Code::exhausted;
+  if (gone_ && !changes.gone_backends.empty()) gone_();
   return done.map([] { return true; });
 }
 

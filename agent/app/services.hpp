@@ -37,10 +37,14 @@ class Services {
   void recall_own_node(const kube::Node& node);
   // A pod's ports of the node, served while the pod is ready. They wait for nothing of the cluster's.
   void take_host_ports(const endpoint::Endpoint& endpoint);
+  // Who is told when backends may have gone whom somebody still talks with.
+  void follow_gone(std::function<void()> listener) { gone_ = std::move(listener); }
   void stop();
 
   // Nothing is in force, not even what a former run has left: without kube-proxy a pod would find no service.
   [[nodiscard]] bool waits() const { return waits_; }
+  // All that the cluster had to say has come.
+  [[nodiscard]] bool all_known() const { return services_synced_ && slices_synced_ && node_known_; }
   // One line each: objects that make no sense, what the kernel refused, frontends that two want, entrances
   // that there cannot be, ports that somebody else has.
   [[nodiscard]] std::vector<std::string> problems() const;
@@ -50,7 +54,6 @@ class Services {
  private:
   void take_service(const std::string& key, const kube::Json& object);
   void take_slice(const std::string& key, const kube::Json& object);
-  [[nodiscard]] bool all_known() const { return services_synced_ && slices_synced_ && node_known_; }
   void schedule();
   void work();
   // How many frontends there are.
@@ -71,7 +74,7 @@ class Services {
   api::CallTimes writes_;
   std::string attach_trouble_, write_trouble_;
   bool services_synced_ = false, slices_synced_ = false, node_known_ = false;
-  std::function<void()> ready_;
+  std::function<void()> ready_, gone_;
   bool waits_ = true;
   bool attached_ = false, adopted_ = false, in_force_ = false, scheduled_ = false, stopped_ = false;
 };

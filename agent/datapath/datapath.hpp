@@ -15,6 +15,7 @@
 #include "agent/service/table.hpp"
 #include "common/base/ip.hpp"
 #include "common/base/result.hpp"
+#include "common/netlink/sock_diag.hpp"
 #include "common/wire/agent_api.hpp"
 
 namespace netkite::datapath {
@@ -135,6 +136,12 @@ struct ConnectionCounts {
   std::uint64_t expired = 0;      // connections that were taken away for their age, since the agent's start
 };
 
+// A connected socket of datagrams that was led to a backend which serves no longer.
+struct StaleSocket {
+  netlink::UdpSocket socket;
+  std::uint64_t netns = 0;  // the inode of its network namespace
+};
+
 struct MapReport {
   std::string name, type;
   std::uint32_t max_entries = 0;
@@ -210,6 +217,8 @@ class Datapath {
   // exhausted: a map is full; all that fits is in effect, and all that is gone is gone. After any failure services()
   // says what there is.
   [[nodiscard]] virtual Result<void> change_services(const service::Changes& changes) = 0;
+  // In whatever network namespace. It takes as long as there are sockets that have asked for a service.
+  [[nodiscard]] virtual Result<std::vector<StaleSocket>> stale_sockets() = 0;
 
   // Connections that programs translate; not_found where nothing is to be translated.
   [[nodiscard]] virtual Result<void> set_self(const Self& self) = 0;

@@ -8,6 +8,7 @@
 #include "agent/datapath/map_names.hpp"
 #include "agent/datapath/reports.hpp"
 #include "agent/datapath/socket_links.hpp"
+#include "agent/datapath/stale_sockets.hpp"
 
 namespace netkite::datapath {
 namespace {
@@ -260,6 +261,11 @@ Result<void> KernelDatapath::change_services(const service::Changes& changes) {
     if (auto attached = attach_answers(); !attached) return attached;
   }
   return services_->apply(changes);
+}
+
+Result<std::vector<StaleSocket>> KernelDatapath::stale_sockets() {
+  if (!services_) return fail(Code::not_found, "services.enabled is false");
+  return list_stale_sockets(core_->programs, core_->maps);
 }
 
 Result<void> KernelDatapath::deny(const std::vector<Cidr>& prefixes) { return prefilter_.deny(prefixes); }

@@ -41,6 +41,7 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] Result<void> attach_sockets() override;
   [[nodiscard]] Result<service::Table> services() override;
   [[nodiscard]] Result<void> change_services(const service::Changes& changes) override;
+  [[nodiscard]] Result<std::vector<StaleSocket>> stale_sockets() override;
   [[nodiscard]] Result<void> set_self(const Self& self) override;
   [[nodiscard]] Result<std::size_t> take_over(const std::vector<MaskedConnection>& connections) override;
   [[nodiscard]] Result<ConnectionPlace> list_connections(

@@ -11,6 +11,7 @@
 #include "skel/from_pod.skel.h"
 #include "skel/guard.skel.h"
 #include "skel/socket.skel.h"
+#include "skel/stale_sockets.skel.h"
 #include "skel/to_netdev.skel.h"
 #include "skel/to_overlay.skel.h"
 #include "skel/to_pod.skel.h"
@@ -32,7 +33,8 @@ constexpr std::array kEmbedded = std::to_array<Embedded>({{"from_pod", from_pod_
                                                           {"guard", guard__elf_bytes},
                                                           {"from_overlay", from_overlay__elf_bytes},
                                                           {"to_overlay", to_overlay__elf_bytes},
-                                                          {"socket", socket__elf_bytes}});
+                                                          {"socket", socket__elf_bytes},
+                                                          {"stale_sockets", stale_sockets__elf_bytes}});
 
 std::string_view file_of(ProgramKind kind) {
   return std::ranges::find(kSocketPrograms, kind) != kSocketPrograms.end() ? "socket" : to_string(kind);
@@ -100,6 +102,8 @@ std::string_view to_string(ProgramKind kind) {
       return "sendmsg4";
     case ProgramKind::sendmsg6:
       return "sendmsg6";
+    case ProgramKind::stale_sockets:
+      return "stale_sockets";
   }
   return "";
 }

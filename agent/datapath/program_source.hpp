@@ -33,18 +33,20 @@ enum class ProgramKind : std::uint8_t {
   connect4,
   connect6,
   sendmsg4,
-  sendmsg6
+  sendmsg6,
+  // Of the sockets that those have served.
+  stale_sockets
 };
 // The programs of a socket; those that answer come before those that ask.
 inline constexpr std::array kSocketPrograms = {ProgramKind::recvmsg4,  ProgramKind::recvmsg6, ProgramKind::peername4,
                                                ProgramKind::peername6, ProgramKind::connect4, ProgramKind::connect6,
                                                ProgramKind::sendmsg4,  ProgramKind::sendmsg6};
 inline constexpr std::array kProgramKinds = {
-    ProgramKind::from_pod,      ProgramKind::to_pod,   ProgramKind::from_netdev, ProgramKind::to_netdev,
-    ProgramKind::xdp_prefilter, ProgramKind::backstop, ProgramKind::guard,       ProgramKind::from_overlay,
-    ProgramKind::to_overlay,    ProgramKind::recvmsg4, ProgramKind::recvmsg6,    ProgramKind::peername4,
-    ProgramKind::peername6,     ProgramKind::connect4, ProgramKind::connect6,    ProgramKind::sendmsg4,
-    ProgramKind::sendmsg6};
+    ProgramKind::from_pod,      ProgramKind::to_pod,       ProgramKind::from_netdev, ProgramKind::to_netdev,
+    ProgramKind::xdp_prefilter, ProgramKind::backstop,     ProgramKind::guard,       ProgramKind::from_overlay,
+    ProgramKind::to_overlay,    ProgramKind::recvmsg4,     ProgramKind::recvmsg6,    ProgramKind::peername4,
+    ProgramKind::peername6,     ProgramKind::connect4,     ProgramKind::connect6,    ProgramKind::sendmsg4,
+    ProgramKind::sendmsg6,      ProgramKind::stale_sockets};
 [[nodiscard]] std::string_view to_string(ProgramKind kind);  // "from_pod", …: the function is called nk_from_pod
 
 struct ProgramSource {

@@ -273,6 +273,12 @@ std::vector<std::uint32_t> Manager::host_ifindexes() const {
   return indexes;
 }
 
+std::string Manager::netns_path(std::uint64_t inode) const {
+  const auto found =
+      std::ranges::find_if(endpoints_, [=](const auto& each) { return each.second.netns.inode == inode; });
+  return found == endpoints_.end() ? std::string() : found->second.netns_path;
+}
+
 std::vector<Manager::PoolReport> Manager::pools() const {
   std::vector<PoolReport> reports;
   for (const auto& pool : pools_) {

@@ -94,6 +94,8 @@ class Manager {
   [[nodiscard]] std::vector<Endpoint> list() const;
   [[nodiscard]] std::size_t size() const { return endpoints_.size(); }
   [[nodiscard]] std::vector<std::uint32_t> host_ifindexes() const;
+  // Where the network namespace of a pod is, by its inode; empty: no pod of ours is there.
+  [[nodiscard]] std::string netns_path(std::uint64_t inode) const;
   struct PoolReport {
     Cidr prefix;
     std::uint64_t capacity = 0, taken = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the registry tells people and load balancers.
+#include <algorithm>
 #include <set>
 
 #include "agent/service/registry.hpp"
@@ -23,6 +24,21 @@ void Registry::list(const std::function<void(const Listing&)>& take) const {
     }
     take(listing);
   }
+}
+
+bool Registry::is_served(const Ip& address, std::uint16_t port, kube::Protocol protocol) const {
+  const auto has_port = [=](const kube::EndpointPort& each) { return each.port == port && each.protocol == protocol; };
+  const auto serves = [&](const kube::Endpoint& each) { return each.serving && each.address == address; };
+  const auto in_slice = [&](const auto& each) {
+    const auto& slice = each.second.value;
+    return std::ranges::any_of(slice.ports, has_port) && std::ranges::any_of(slice.endpoints, serves);
+  };
+  const auto by_pod = [&](const auto& each) {
+    const auto& pod = each.second.host_port;
+    return pod && pod->protocol == protocol && pod->pod_port == port &&
+           std::ranges::count(pod->pod_addresses, address) != 0;
+  };
+  return std::ranges::any_of(slices_, in_slice) || std::ranges::any_of(records_, by_pod);
 }
 
 std::string Registry::name_of(const Entry& entry) {

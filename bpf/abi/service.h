@@ -74,6 +74,17 @@ struct nk_socket {
 };
 NK_SIZE_IS(nk_socket, 180);
 
+/* What the iterator nk_stale_sockets tells of a connected socket of datagrams whose backend has gone; in no map. */
+struct nk_stale_socket {
+	__u64 cookie;
+	__u32 local[4], remote[4];
+	__u16 local_port, remote_port;
+	__u32 family;  /* the socket's: one of AF_INET6 may talk with an IPv4 address */
+	__u32 netns;   /* the inode of its network namespace */
+	__u32 ifindex; /* that it is bound to, 0: none */
+};
+NK_SIZE_IS(nk_stale_socket, 56);
+
 /*
  * nk_entrance_v1, keyed by nk_service_address: where a service is asked for from outside of the node, by packets that
  * come in on an uplink (node port, external address, load balancer). Slots and backends are those of the frontends.

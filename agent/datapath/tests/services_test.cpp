@@ -10,11 +10,9 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "agent/datapath/map_names.hpp"
-#include "agent/datapath/tests/lab.hpp"
+#include "agent/datapath/tests/services_fixture.hpp"
 #include "bpf/abi/service.h"
 
 namespace netkite::datapath::lab {
@@ -30,34 +28,8 @@ constexpr std::array kTypes = {BPF_CGROUP_INET4_CONNECT,     BPF_CGROUP_INET6_CO
                                BPF_CGROUP_UDP6_SENDMSG,      BPF_CGROUP_UDP4_RECVMSG,     BPF_CGROUP_UDP6_RECVMSG,
                                BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME};
 
-std::string hierarchy() {
-  std::ifstream mounts("/proc/self/mounts");
-  for (std::string line; std::getline(mounts, line);) {
-    std::istringstream words(line);
-    std::string device, place, type;
-    if (words >> device >> place >> type && type == "cgroup2") return place;
-  }
-  return {};
-}
-
-class ServicesTest : public LabTest {
+class ServicesTest : public GroupTest {
  protected:
-  void SetUp() override {
-    LabTest::SetUp();
-    const auto root = hierarchy();
-    if (root.empty()) GTEST_SKIP() << "no version 2 hierarchy of control groups is mounted";
-    for (const char* name : {"a", "b"}) {
-      groups_.push_back(root + "/netkite-datapath-" + std::to_string(::getpid()) + name);
-      std::filesystem::create_directory(groups_.back());
-    }
-    options_.services.enabled = true;
-    options_.services.cgroup = groups_.front();
-  }
-  void TearDown() override {
-    LabTest::TearDown();
-    for (const auto& group : groups_) ::rmdir(group.c_str());
-  }
-
   // How many programs a group has of each type.
   static std::vector<std::uint32_t> programs_on(const std::string& group) {
     const UniqueFd fd(::open(group.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -87,8 +59,6 @@ class ServicesTest : public LabTest {
     const auto found = std::ranges::find(*maps, name, &MapReport::name);
     return found == maps->end() ? 0 : found->max_entries;
   }
-
-  std::vector<std::string> groups_;
 };
 
 TEST_F(ServicesTest, EachProgramOnceAndAdoptedByTheNextAgent) {

@@ -67,6 +67,10 @@ class FakeDatapath final : public datapath::Datapath {
     std::ignore = journal_.note("read services");
     return service_table;
   }
+  Result<std::vector<datapath::StaleSocket>> stale_sockets() override {
+    if (auto noted = journal_.note("stale sockets"); !noted) return tl::make_unexpected(noted.error());
+    return stale_socket_list;
+  }
   Result<void> change_services(const service::Changes& changes) override {
     last_changes = changes;
     if (auto noted = journal_.note("write services"); !noted) return noted;
@@ -148,6 +152,7 @@ class FakeDatapath final : public datapath::Datapath {
   service::Table service_table;
   service::Changes last_changes;
   bool full_services = false;
+  std::vector<datapath::StaleSocket> stale_socket_list;
   datapath::Self self;
   std::vector<datapath::ConnectionEntry> connection_list;
   datapath::ConnectionFilter last_filter;

@@ -185,5 +185,15 @@ TEST_F(HostPortTest, IsListedUnderItsPod) {
   EXPECT_THAT(lines, ElementsAre("n/a HostPort 192.0.2.1:8080/TCP not held", "n/b HostPort 192.0.2.1:8080/TCP Local"));
 }
 
+TEST_F(HostPortTest, ServesAsLongAsItIsThere) {
+  EXPECT_FALSE(registry.is_served(ip("10.0.0.1"), 80, kTcp));
+  registry.set_host_port("a", port_of("n/a", "10.0.0.1", 1));
+  EXPECT_TRUE(registry.is_served(ip("10.0.0.1"), 80, kTcp));
+  EXPECT_FALSE(registry.is_served(ip("10.0.0.1"), 8080, kTcp)) << "the node's port";
+  registry.remove_host_port("a");
+  flush();
+  EXPECT_FALSE(registry.is_served(ip("10.0.0.1"), 80, kTcp));
+}
+
 }  // namespace
 }  // namespace netkite::service

@@ -259,6 +259,22 @@ TEST_F(RegistryTest, MapsThatMakeNoSenseAreSetRight) {
   EXPECT_THAT(maps.backends, ElementsAre(::testing::Key(3), ::testing::Key(100)));
 }
 
+TEST_F(RegistryTest, AnEndpointServesToItsEnd) {
+  auto ending = endpoint("10.0.0.1");
+  ending.ready = false;
+  ending.terminating = true;
+  auto broken = endpoint("10.0.0.2");
+  broken.ready = broken.serving = false;
+  registry.set_slice("shop/web-1", slice_of("shop/web", {ending, broken, endpoint("10.0.0.3")}));
+  EXPECT_TRUE(registry.is_served(ip("10.0.0.1"), 8080, kTcp));
+  EXPECT_FALSE(registry.is_served(ip("10.0.0.2"), 8080, kTcp));
+  EXPECT_TRUE(registry.is_served(ip("10.0.0.3"), 8080, kTcp));
+  EXPECT_FALSE(registry.is_served(ip("10.0.0.3"), 8080, kUdp));
+  EXPECT_FALSE(registry.is_served(ip("10.0.0.3"), 80, kTcp)) << "the service's port";
+  registry.remove_slice("shop/web-1");
+  EXPECT_FALSE(registry.is_served(ip("10.0.0.1"), 8080, kTcp));
+}
+
 TEST_F(RegistryTest, IsListed) {
   auto first = service_at({"10.96.0.1"});
   first.ports[0].node_port = 30080;

@@ -6,9 +6,10 @@
 //                                            one question a line of standard input, "ADDRESS PORT", and one line of
 //                                            output: "NAME from ADDRESS PORT", or "error: REASON". HOW: tcp, a
 //                                            connection each; udp, datagrams of one socket; connected, a connected UDP
-//                                            socket each. 6: sockets of IPv6, which also take ::ffff:a.b.c.d. --from:
-//                                            their own port. --pause: so long between two of them. --patience: until
-//                                            there is no answer (2000)
+//                                            socket each; flow, one of those for all, until an error ends it. 6:
+//                                            sockets of IPv6, which also take ::ffff:a.b.c.d. --from: their own port.
+//                                            --pause: so long between two of them. --patience: until there is no answer
+//                                            (2000)
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -107,13 +108,17 @@ std::string ask_connected(const UniqueFd& fd, Address to) {
   return answer(fd.get(), true);
 }
 
+// A connected socket once more.
+std::string ask_again(int fd) { return ::send(fd, "?", 1, MSG_NOSIGNAL) < 0 ? reason() : answer(fd, true); }
+
 std::string ask(int fd, Address to) {
   if (::sendto(fd, "?", 1, 0, to.get(), to.length) < 0) return reason();
   return answer(fd, false);
 }
 
 int talk(const std::string& how, bool only_v6, std::uint16_t from, std::chrono::milliseconds pause) {
-  if (how != "tcp" && how != "udp" && how != "connected") die("talk tcp, udp or connected, not " + how, 2);
+  if (how != "tcp" && how != "udp" && how != "connected" && how != "flow")
+    die("talk tcp, udp, connected or flow, not " + how, 2);
   UniqueFd datagrams;
   std::string address, port;
   while (std::cin >> address >> port) {
@@ -122,6 +127,12 @@ int talk(const std::string& how, bool only_v6, std::uint16_t from, std::chrono::
     if (how == "udp") {
       if (!datagrams.valid()) datagrams = client_socket(family, SOCK_DGRAM, from);
       std::cout << ask(datagrams.get(), to) << std::endl;
+    } else if (how == "flow") {
+      const bool again = datagrams.valid();
+      if (!again) datagrams = client_socket(family, SOCK_DGRAM, from);
+      const auto said = again ? ask_again(datagrams.get()) : ask_connected(datagrams, to);
+      std::cout << said << std::endl;
+      if (said.starts_with("error")) datagrams = UniqueFd();
     } else {
       const auto socket = client_socket(family, how == "tcp" ? SOCK_STREAM : SOCK_DGRAM, from);
       std::cout << ask_connected(socket, to) << std::endl;
@@ -196,7 +207,7 @@ int main(int argc, char** argv) {
   }
   if (verb == "talk") {
     const auto from = static_cast<std::uint16_t>(arguments.number("--from", 0));
-    return talk(arguments.positional(1, "tcp, udp or connected"), arguments.positionals() > 2, from,
+    return talk(arguments.positional(1, "tcp, udp, connected or flow"), arguments.positionals() > 2, from,
                 std::chrono::milliseconds(arguments.number("--pause", 0)));
   }
   die("unknown verb " + verb, 2);
