@@ -81,7 +81,7 @@ Result<bool> StaleSockets::end_all() {
   return spared;
 }
 
-Result<void> StaleSockets::end(std::uint64_t netns, const Sockets& sockets) {
+Result<void> StaleSockets::end(std::uint64_t netns, const Sockets& sockets) const {
   std::size_t ended = 0;
   const auto work = [&] { return abort_all(sockets).map([&](std::size_t count) { ended = count; }); };
   const auto own = netlink::current_netns();

@@ -44,7 +44,7 @@ class StaleSockets {
   void work();
   // True: one was spared.
   [[nodiscard]] Result<bool> end_all();
-  [[nodiscard]] Result<void> end(std::uint64_t netns, const Sockets& sockets);
+  [[nodiscard]] Result<void> end(std::uint64_t netns, const Sockets& sockets) const;
 
   boost::asio::steady_timer timer_;
   datapath::Datapath& datapath_;

@@ -49,6 +49,12 @@ nk_tuple raw_tuple(const Tuple& tuple, std::uint8_t protocol) {
   return raw;
 }
 
+std::array<std::uint32_t, 4> raw_address(const Ip& address) {
+  nk_tuple raw{};
+  write_mapped(raw.source, address);
+  return std::to_array(raw.source);
+}
+
 bool is_echo(std::uint8_t protocol) { return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6; }
 
 bool operator!=(const nk_tuple& a, const nk_tuple& b) { return std::memcmp(&a, &b, sizeof(a)) != 0; }
@@ -169,22 +175,65 @@ Result<ConnectionPlace> ConnectionMap::list(std::uint32_t place, std::uint64_t n
 }
 
 Result<Datapath::FlushStep> ConnectionMap::flush(std::uint32_t place, const ConnectionFilter& filter) const {
+  return remove_those(place, [&filter](const auto& entry) { return matches(filter, entry.first, entry.second); });
+}
+
+Result<Datapath::FlushStep> ConnectionMap::remove_those(std::uint32_t place, const Predicate& wanted) const {
   const auto piece = table_.piece(place, kFlushed);
   if (!piece) return tl::make_unexpected(piece.error());
   Datapath::FlushStep step{.removed = 0, .next = piece->next};
   for (const auto& entry : Table::entries_of(*piece)) {
-    if (!matches(filter, entry.first, entry.second)) continue;
-    const auto pair = pair_of(entry);
-    if (!pair) return tl::make_unexpected(pair.error());
-    bool removed = false;
-    for (const auto& [key, value] : directions_of(*pair)) {
-      const auto erased = table_.erase(key);
-      if (!erased) return tl::make_unexpected(erased.error());
-      removed |= *erased;
-    }
-    step.removed += removed ? 1 : 0;
+    if (!wanted(entry)) continue;
+    const auto removed = remove(entry);
+    if (!removed) return tl::make_unexpected(removed.error());
+    step.removed += *removed ? 1 : 0;
   }
   return step;
+}
+
+Result<bool> ConnectionMap::remove(const Table::Entry& entry) const {
+  const auto pair = pair_of(entry);
+  if (!pair) return tl::make_unexpected(pair.error());
+  bool removed = false;
+  for (const auto& [key, value] : directions_of(*pair)) {
+    const auto erased = table_.erase(key);
+    if (!erased) return tl::make_unexpected(erased.error());
+    removed |= *erased;
+  }
+  return removed;
+}
+
+void ConnectionMap::depart(const std::vector<Ip>& addresses) {
+  for (const auto& address : addresses) departed_.insert_or_assign(raw_address(address), false);
+}
+
+Result<void> ConnectionMap::arrive(const std::vector<Ip>& addresses) {
+  const auto again = [this](const Ip& address) { return departed_.contains(raw_address(address)); };
+  return std::ranges::any_of(addresses, again) ? remove_departed() : Result<void>();
+}
+
+bool ConnectionMap::is_departed(const Table::Entry& entry) const {
+  if (departed_.empty()) return false;
+  const auto& [key, value] = entry;
+  return std::ranges::any_of(std::array{&key.source, &key.destination, &value.to.source, &value.to.destination},
+                             [this](const auto* address) { return departed_.contains(std::to_array(*address)); });
+}
+
+// All of them, since it costs no more.
+Result<void> ConnectionMap::remove_departed() {
+  for (ConnectionPlace place = 0; place;) {
+    const auto step = remove_those(*place, [this](const auto& entry) { return is_departed(entry); });
+    if (!step) return tl::make_unexpected(step.error());
+    place = step->next;
+  }
+  departed_.clear();
+  return {};
+}
+
+void ConnectionMap::end_round(bool whole) {
+  found_ = std::exchange(finding_, {});
+  std::erase_if(departed_, [whole](const auto& each) { return whole && each.second; });
+  for (auto& [address, begun] : departed_) begun = whole;
 }
 
 // A round that finds more than the last one did says so before it is over. Ports may be short in a table that is nearly
@@ -232,6 +281,7 @@ Result<ConnectionMap::Fate> ConnectionMap::take(const ConnectionPair& pair) cons
 }
 
 Result<ConnectionMap::Fate> ConnectionMap::judge(const Table::Entry& entry, std::uint64_t now_ns) const {
+  if (is_departed(entry)) return remove(entry).map([](bool) { return Fate::gone; });
   if (silence_of(entry.second, now_ns) < least_limit(entry.second, entry.first.protocol, pressure())) {
     return Fate::stays;
   }
@@ -266,7 +316,8 @@ Result<Datapath::SweepStep> ConnectionMap::sweep(std::uint64_t now_ns, std::uint
     expired_ += what == Fate::expired ? 1 : 0;
   }
   place_ = piece->next.value_or(0);
-  if (!piece->next) found_ = std::exchange(finding_, {});
+  whole_round_ = whole_round_ && trouble;
+  if (!piece->next) end_round(std::exchange(whole_round_, true));
   if (!trouble) return tl::make_unexpected(trouble.error());
   return Datapath::SweepStep{
       .round_over = !piece->next, .hurry = hurry(), .steps = table_.handle().info.max_entries / kSwept + 1};

@@ -51,18 +51,6 @@ Result<Datapath::FlushStep> KernelDatapath::flush_connections(std::uint32_t plac
   return connections_->flush(place, filter);
 }
 
-// The next pod with one of these addresses must not get what was meant for this one.
-Result<void> KernelDatapath::forget_connections(const std::vector<Ip>& addresses) {
-  for (const auto& address : addresses) {
-    for (ConnectionPlace place = 0; connections_ && place;) {
-      const auto step = connections_->flush(*place, {.address = address, .port = {}, .protocol = {}});
-      if (!step) return wrap(step.error(), "connections of " + address.to_string());
-      place = step->next;
-    }
-  }
-  return {};
-}
-
 Result<Datapath::SweepStep> KernelDatapath::sweep_connections() {
   if (!connections_) return no_connections();
   const auto before = processor_time();

@@ -107,6 +107,9 @@ Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
   const ExpediteRcu expedite;
   const Epoch::Change change(epoch_);
   if (!change.begun()) return change.begun();
+  if (connections_) {
+    if (auto fresh = connections_->arrive(device.addresses); !fresh) return wrap(fresh.error(), device.host_ifname);
+  }
   const auto places = places_of(device);
   Rollback undo;
   auto sent = attacher_.attach(places.from, undo);
@@ -139,7 +142,9 @@ Result<void> KernelDatapath::detach_endpoint(const EndpointDevice& device) {
   attacher_.detach(places.to);
   if (paces_) paces_->remove(device.host_ifindex);
   pods_.erase(device.host_ifindex);
-  return removed ? forget_connections(device.addresses) : removed;
+  // The next pod with one of these addresses must not get what was meant for this one.
+  if (connections_) connections_->depart(device.addresses);
+  return removed;
 }
 
 Result<void> KernelDatapath::verify_endpoint(const EndpointDevice& device) {

@@ -105,8 +105,6 @@ class KernelDatapath : public Datapath {
   };
   [[nodiscard]] static PodPlaces places_of(const EndpointDevice& device);
   [[nodiscard]] std::vector<Place> places_of_uplink(std::uint32_t ifindex, const std::string& name) const;
-  // Those with one of the addresses at any end.
-  [[nodiscard]] Result<void> forget_connections(const std::vector<Ip>& addresses);
   // to_netdev at every uplink: before anybody is led to who answers by the node's stack. All of the node's packets pass
   // there, so not before there is somebody. It stays.
   [[nodiscard]] Result<void> attach_answers();

@@ -44,6 +44,41 @@ TEST_F(ConnectionsTest, WhatIsAnsweredElsewhereHasOneDirectionAndItsOwnTime) {
   EXPECT_EQ(counted("direct", "TCP"), 2U);
 }
 
+TEST_F(ConnectionsTest, WhatADepartedPodHadGoesWithAWholeRoundAndNoLater) {
+  const auto put_many = [this] {
+    for (std::uint32_t number = 1; number <= 2000; ++number) put({.number = number, .v6 = number % 2 == 0});
+  };
+  const auto left = [this] { return map_.counts().entries; };
+  put_many();
+  ASSERT_TRUE(ok(map_.sweep(kNow)));
+  map_.depart({ip("10.77.1.2"), ip("10.77.1.9")});
+  EXPECT_GT(sweep(), 1) << "the rest of this round";
+  put_many();  // where this round has been already
+  sweep();
+  EXPECT_EQ(left(), 2000U) << "the other family's";
+  for (std::uint32_t number = 1; number <= 2000; ++number)
+    ASSERT_EQ(directions({.number = number, .v6 = number % 2 == 0}), number % 2 == 0 ? 2 : 0);
+  put_many();
+  sweep();
+  EXPECT_EQ(left(), 4000U) << "somebody else's by now";
+  EXPECT_EQ(map_.counts().expired, 0U);
+}
+
+TEST_F(ConnectionsTest, WhoGetsADepartedPodsAddressGetsNothingElseOfIt) {
+  put({.number = 1});
+  put({.number = 2, .v6 = true});
+  map_.depart({ip("10.77.1.2")});
+  ASSERT_TRUE(ok(map_.arrive({ip("10.77.1.3")})));
+  EXPECT_EQ(directions({.number = 1}), 2) << "nobody has it yet";
+  ASSERT_TRUE(ok(map_.arrive({ip("fd77::3"), ip("10.77.1.2")})));
+  EXPECT_EQ(directions({.number = 1}), 0);
+  EXPECT_EQ(directions({.number = 2, .v6 = true}), 2);
+  put({.number = 1});
+  ASSERT_TRUE(ok(map_.arrive({ip("10.77.1.2")})));
+  sweep();
+  EXPECT_EQ(directions({.number = 1}), 2);
+}
+
 TEST_F(ConnectionsTest, OneDirectionThatSpeaksKeepsBoth) {
   const Sample sample{.number = 1, .silent_s = 9000};
   put(sample);
