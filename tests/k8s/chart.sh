@@ -7,6 +7,8 @@
 . "$(dirname "$0")/daemonset.bash"
 "$root/dev/manifests" --check || fail "install.yaml or uninstall.yaml is not what the chart says"
 lacks "the conflist where Netkite serves host ports" portmap "$("$root/dev/manifests" --print 'config.services={enabled: true, host_ports: true}')"
+with_flow() { "${CC:-cc}" -O1 -static -o "$1/bin/flow" "$root/tests/k8s/flow.c"; }
+image_more=with_flow
 bare_cluster
 for node in a b; do node_world "$node" | sort > "$lab/before-$node"; done
 chart() {
@@ -45,6 +47,33 @@ equal "programs at the socket" 8 "$(on a find /sys/fs/bpf/netkite -path '*socket
 equal "the root of the hierarchy, seen from the agent" "/host${group%/*}" "$(in_system exec \
   "$(in_system get pods -l app.kubernetes.io/name=netkite -o name)" -c agent -- /bin/sh -c 'while read -r line; do
     case $line in *" - cgroup2 "*) set -- $line; [ -e "$5/cgroup.type" ] || echo "$5" ;; esac; done < /proc/self/mountinfo')"
+
+note "a pod's connected UDP socket, whose backend goes: the agent gets into the pod's network namespace"
+kubectl create service clusterip flow --tcp 53 --dry-run=client -o json | jq '.spec.ports[0].protocol = "UDP" | .spec.selector = null' | kubectl create -f -
+kubectl create -f - <<YAML
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: flow-1, labels: {kubernetes.io/service-name: flow}}
+addressType: IPv4
+endpoints: [{addresses: [$(lab_ip control 4)]}]
+ports: [{name: '53', protocol: UDP, port: 9}]
+YAML
+flows() { netkite_on a services | jq -c '[.services[] | select(.service == "default/flow") | .backends_total]'; }
+until_true 20 eval '[ "$(flows)" = "[1]" ]' || fail "no service: $(netkite_on a services)"
+kubectl create -f - <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {name: flow, labels: {app: flow}}
+spec: {nodeName: a, terminationGracePeriodSeconds: 1, automountServiceAccountToken: false,
+  containers: [{name: main, image: '$image', imagePullPolicy: Never, command: [/bin/flow, $(kubectl get service flow -o json | jq .spec.clusterIP), '53']}]}
+YAML
+eventually 60 '[ "$(kubectl logs flow)" = connected ]' || fail "the pod does not connect: $(kubectl describe pod flow | tail -5)"
+kubectl delete endpointslice flow-1
+eventually 20 '[ "$(kubectl logs flow | tail -n 1)" = "Software caused connection abort" ]' ||
+  fail "the socket is left alone: $(kubectl logs flow; netkite_on a status | jq -c .problems)"
+equal "problems" "[]" "$(netkite_on a status | jq -c .problems)"
+kubectl delete pod flow --wait=false
+kubectl delete service flow
 
 note "taken off the nodes, and out of the cluster"
 delete_echo
