@@ -186,7 +186,7 @@ Result<Datapath::FlushStep> ConnectionMap::remove_those(std::uint32_t place, con
     if (!wanted(entry)) continue;
     const auto removed = remove(entry);
     if (!removed) return tl::make_unexpected(removed.error());
-    step.removed += *removed ? 1 : 0;
+    if (*removed) ++step.removed;
   }
   return step;
 }
