@@ -270,6 +270,11 @@ void Agent::reconcile() {
   std::ranges::move(uplinks_->follow(view_.uplinks), std::back_inserter(problems));
   datapath_->refresh_uplinks();
   if (auto raised = raise_overlay(); !raised) problems.push_back(raised.error().message);
+  if (masquerade_due_) {
+    const auto applied = node::apply_masquerade(options_);
+    if (!applied) problems.push_back(applied.error().message);
+    masquerade_due_ = !applied;
+  }
   if (config::masks_in_bpf(options_)) {
     auto set = datapath_->set_masquerade(node::masquerade_of(options_, view_.uplinks));
     if (!set) problems.push_back("masquerade: " + set.error().message);
@@ -319,10 +324,8 @@ void Agent::reload() {
   }
   options_ = std::move(plan->options);
   spdlog::set_level(spdlog::level::from_str(options_.log_level));
+  masquerade_due_ = true;
   reconcile();
-  if (auto masquerade = node::apply_masquerade(options_); !masquerade) {
-    spdlog::error("reload: {}", masquerade.error().message);
-  }
   spdlog::info("configuration read again");
 }
 

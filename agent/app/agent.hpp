@@ -79,6 +79,8 @@ class Agent {
   std::vector<std::string> said_;      // those and the view's, as last logged
   std::vector<std::string> cluster_problems_;
   std::optional<kube::Node> remembered_;  // the own node, from before
+  bool masquerade_due_ = false;           // the table in the stack is not as the configuration and the cluster want it
+  bool memory_due_ = false;               // the same of what is kept of the cluster
   std::string pools_wait_;                // why the node's own podCIDRs cannot be used; empty: they are
   wire::DeviceMode device_ = wire::DeviceMode::netkit;
   node::View view_;

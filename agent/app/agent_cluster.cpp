@@ -87,9 +87,19 @@ std::vector<std::string> Agent::take_over_cluster() {
   auto peers = peers_of(cluster_->nodes(), options_.node_name, options_.pools, problems);
   const bool same = peers == options_.peers && options_.pools == former_pools;
   options_.peers = std::move(peers);
-  if (same) return problems;
-  if (auto masquerade = node::apply_masquerade(options_); !masquerade) problems.push_back(masquerade.error().message);
-  if (auto kept = cluster_->remember(options_.pools); !kept) problems.push_back(kept.error().message);
+  if (!same) masquerade_due_ = memory_due_ = true;
+  // Where host ports are open goes by its addresses, which may come after its podCIDRs.
+  const auto own = cluster_->nodes().find(options_.node_name);
+  if (own != cluster_->nodes().end() && remembered_ != own->second) {
+    remembered_ = own->second;
+    memory_due_ = true;
+  }
+  if (auto forwarding = node::apply_forwarding(options_); !forwarding) problems.push_back(forwarding.error().message);
+  if (memory_due_) {
+    const auto kept = cluster_->remember(options_.pools);
+    if (!kept) problems.push_back(kept.error().message);
+    memory_due_ = !kept;
+  }
   return problems;
 }
 
@@ -110,7 +120,7 @@ Result<void> Agent::take_over_pools() {
   }
   options_.pools = *pools;
   spdlog::info("pods get their addresses from {}", text_of(*pools));
-  return node::apply_forwarding(options_);
+  return {};
 }
 
 }  // namespace netkite::app

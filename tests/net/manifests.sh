@@ -45,8 +45,11 @@ equal "labels" '{"app":"web","tier":"1"}' "$(ctl a endpoints | jq -c '.endpoints
 note "changes are followed"
 sed -i 's/"1"/"2"/' "$manifests/pods.yaml"
 eventually 5 '[ "$(ctl a endpoints | jq -r ".endpoints[0].labels.tier")" = 2 ]' || fail "$(ctl a endpoints | jq -c .)"
-printf 'apiVersion: v1\nkind: Node\nmetadata: {name: c}\nspec: {podCIDR: 10.77.3.0/24}\nstatus: {addresses: [{type: InternalIP, address: 192.0.2.3}]}\n' \
-  > "$manifests/c.yaml"
+node_c() {
+  printf 'apiVersion: v1\nkind: Node\nmetadata: {name: c}\nspec: {podCIDR: 10.77.3.0/24}\nstatus: {addresses: [{type: InternalIP, address: 192.0.2.3}]}\n' \
+    > "$manifests/c.yaml"
+}
+node_c
 eventually 5 '[ -n "$(routes a 10.77.3.0/24)" ]' || fail "no route to a new node"
 rm "$manifests/c.yaml"
 eventually 5 '[ -z "$(routes a 10.77.3.0/24)" ]' || fail "the route to a node that is gone stays"
@@ -60,6 +63,22 @@ works a1 b1
 node_file b
 rm "$manifests/service.yaml"
 eventually 5 '[ -z "$(problems)" ]' || fail "still: $(problems)"
+
+note "what cannot be done with the cluster's news is tried until it can"
+setting() { lab_in a sysctl -q -w "$1"; }
+mkdir "$lab/a/run/cluster.json.new"
+lab_in a ip -6 route add default via fe80::99 dev eth0 proto ra metric 4096
+setting net.ipv6.conf.eth0.accept_ra=1
+setting net.ipv6.conf.all.forwarding=0
+node_c
+eventually 5 '[[ $(problems) = *accept_ra* ]] && [[ $(problems) = *"write $lab/a/run/cluster.json"* ]]' || fail "expected two complaints: $(problems)"
+rmdir "$lab/a/run/cluster.json.new"
+setting net.ipv6.conf.eth0.accept_ra=2
+eventually 15 '[ -z "$(problems)" ]' || fail "still: $(problems)"
+equal "IPv6 forwarding" 1 "$(lab_in a cat /proc/sys/net/ipv6/conf/all/forwarding)"
+equal "nodes that are kept" "a b c" "$(jq -r '[.nodes[].metadata.name] | sort | join(" ")' "$lab/a/run/cluster.json")"
+lab_in a ip -6 route del default via fe80::99 dev eth0 proto ra
+rm "$manifests/c.yaml"
 
 note "a restart without the folder goes on with what was known"
 mv "$manifests" "$manifests.away"
