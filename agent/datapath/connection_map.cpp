@@ -49,12 +49,6 @@ nk_tuple raw_tuple(const Tuple& tuple, std::uint8_t protocol) {
   return raw;
 }
 
-std::array<std::uint32_t, 4> raw_address(const Ip& address) {
-  nk_tuple raw{};
-  write_mapped(raw.source, address);
-  return std::to_array(raw.source);
-}
-
 bool is_echo(std::uint8_t protocol) { return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6; }
 
 bool operator!=(const nk_tuple& a, const nk_tuple& b) { return std::memcmp(&a, &b, sizeof(a)) != 0; }
@@ -98,7 +92,7 @@ bool matches(const ConnectionFilter& filter, const nk_tuple& key, const nk_conne
 
 }  // namespace
 
-Result<ConnectionMap> ConnectionMap::open(const MapStore& store) {
+Result<ConnectionMap> ConnectionMap::open(const MapStore& store, const std::string& departed) {
   ConnectionMap map;
   auto table = decltype(map.table_)::open(store, kConnections);
   if (!table) return tl::make_unexpected(table.error());
@@ -106,6 +100,9 @@ Result<ConnectionMap> ConnectionMap::open(const MapStore& store) {
   if (!self) return tl::make_unexpected(self.error());
   map.table_ = *std::move(table);
   map.self_ = *std::move(self);
+  auto gone = Departed::open(departed);
+  if (!gone) return tl::make_unexpected(gone.error());
+  map.departed_ = *std::move(gone);
   return map;
 }
 
@@ -203,20 +200,15 @@ Result<bool> ConnectionMap::remove(const Table::Entry& entry) const {
   return removed;
 }
 
-void ConnectionMap::depart(const std::vector<Ip>& addresses) {
-  for (const auto& address : addresses) departed_.insert_or_assign(raw_address(address), false);
-}
-
 Result<void> ConnectionMap::arrive(const std::vector<Ip>& addresses) {
-  const auto again = [this](const Ip& address) { return departed_.contains(raw_address(address)); };
+  const auto again = [this](const Ip& address) { return departed_.has(address); };
   return std::ranges::any_of(addresses, again) ? remove_departed() : Result<void>();
 }
 
 bool ConnectionMap::is_departed(const Table::Entry& entry) const {
-  if (departed_.empty()) return false;
   const auto& [key, value] = entry;
   return std::ranges::any_of(std::array{&key.source, &key.destination, &value.to.source, &value.to.destination},
-                             [this](const auto* address) { return departed_.contains(std::to_array(*address)); });
+                             [this](const auto* address) { return departed_.has(std::to_array(*address)); });
 }
 
 // All of them, since it costs no more.
@@ -226,14 +218,7 @@ Result<void> ConnectionMap::remove_departed() {
     if (!step) return tl::make_unexpected(step.error());
     place = step->next;
   }
-  departed_.clear();
-  return {};
-}
-
-void ConnectionMap::end_round(bool whole) {
-  found_ = std::exchange(finding_, {});
-  std::erase_if(departed_, [whole](const auto& each) { return whole && each.second; });
-  for (auto& [address, begun] : departed_) begun = whole;
+  return departed_.clear();
 }
 
 // A round that finds more than the last one did says so before it is over. Ports may be short in a table that is nearly
@@ -317,10 +302,14 @@ Result<Datapath::SweepStep> ConnectionMap::sweep(std::uint64_t now_ns, std::uint
   }
   place_ = piece->next.value_or(0);
   whole_round_ = whole_round_ && trouble;
-  if (!piece->next) end_round(std::exchange(whole_round_, true));
+  if (!piece->next) {
+    found_ = std::exchange(finding_, {});
+    if (auto kept = departed_.end_round(std::exchange(whole_round_, true)); !kept) trouble = std::move(kept);
+  }
   if (!trouble) return tl::make_unexpected(trouble.error());
-  return Datapath::SweepStep{
-      .round_over = !piece->next, .hurry = hurry(), .steps = table_.handle().info.max_entries / kSwept + 1};
+  return Datapath::SweepStep{.round_over = !piece->next,
+                             .hurry = hurry() || !departed_.empty(),
+                             .steps = table_.handle().info.max_entries / kSwept + 1};
 }
 
 ConnectionCounts ConnectionMap::counts() const {

@@ -5,10 +5,10 @@
 
 #include <array>
 #include <functional>
-#include <map>
 
 #include "agent/datapath/connection_age.hpp"
 #include "agent/datapath/datapath.hpp"
+#include "agent/datapath/departed.hpp"
 #include "agent/datapath/typed_map.hpp"
 #include "bpf/abi/connection.h"
 
@@ -16,7 +16,8 @@ namespace netkite::datapath {
 
 class ConnectionMap {
  public:
-  [[nodiscard]] static Result<ConnectionMap> open(const MapStore& store);
+  // `departed`: the file where it keeps those addresses.
+  [[nodiscard]] static Result<ConnectionMap> open(const MapStore& store, const std::string& departed);
 
   [[nodiscard]] Result<void> set_self(const Self& self) const;
   // `now_ns`: CLOCK_MONOTONIC.
@@ -25,9 +26,9 @@ class ConnectionMap {
   [[nodiscard]] Result<ConnectionPlace> list(std::uint32_t place, std::uint64_t now_ns,
                                              const std::function<void(const ConnectionEntry&)>& each) const;
   [[nodiscard]] Result<Datapath::FlushStep> flush(std::uint32_t place, const ConnectionFilter& filter) const;
-  // A pod's addresses that are nobody's now. The sweep takes away what is known of them, but first whoever has one
-  // next has to be told: then it goes at once, however long that takes.
-  void depart(const std::vector<Ip>& addresses);
+  // A pod's addresses that are nobody's now. The sweep takes away what is known of them, and hurries. Before one of
+  // them has a pod again it has to be told: then all of it goes at once, however long that takes.
+  [[nodiscard]] Result<void> depart(const std::vector<Ip>& addresses) { return departed_.add(addresses); }
   [[nodiscard]] Result<void> arrive(const std::vector<Ip>& addresses);
   // `refused`: connections so far that no port was left for.
   [[nodiscard]] Result<Datapath::SweepStep> sweep(std::uint64_t now_ns, std::uint64_t refused = 0);
@@ -48,9 +49,6 @@ class ConnectionMap {
     bool short_of_ports = false;                // somebody has been refused in the meantime
   };
 
-  // What the table says of an address.
-  using RawAddress = std::array<std::uint32_t, 4>;
-
   [[nodiscard]] static std::vector<Table::Entry> directions_of(const ConnectionPair& pair);
   using Predicate = std::function<bool(const Table::Entry&)>;
   [[nodiscard]] Result<Datapath::FlushStep> remove_those(std::uint32_t place, const Predicate& wanted) const;
@@ -58,7 +56,6 @@ class ConnectionMap {
   [[nodiscard]] Result<bool> remove(const Table::Entry& entry) const;
   [[nodiscard]] bool is_departed(const Table::Entry& entry) const;
   [[nodiscard]] Result<void> remove_departed();
-  void end_round(bool whole);
   [[nodiscard]] Result<Fate> judge(const Table::Entry& entry, std::uint64_t now_ns) const;
   void count(const Table::Entry& entry);
   [[nodiscard]] Pressure pressure() const;
@@ -66,10 +63,10 @@ class ConnectionMap {
 
   Table table_;
   TypedMap<std::uint32_t, nk_self> self_;
-  std::uint32_t place_ = 0;              // where the sweep goes on
-  Tally found_, finding_;                // by the last whole round, and by this one so far
-  bool whole_round_ = true;              // nothing has been refused in it
-  std::map<RawAddress, bool> departed_;  // whether the sweep has begun a round since
+  std::uint32_t place_ = 0;  // where the sweep goes on
+  Tally found_, finding_;    // by the last whole round, and by this one so far
+  bool whole_round_ = true;  // nothing has been refused in it
+  Departed departed_;
   std::uint64_t expired_ = 0;
   std::optional<std::uint64_t> refused_;
 };

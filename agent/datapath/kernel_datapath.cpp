@@ -104,12 +104,12 @@ std::vector<Place> KernelDatapath::places_of_overlay() const {
 }
 
 Result<void> KernelDatapath::attach_endpoint(const EndpointDevice& device) {
-  const ExpediteRcu expedite;
-  const Epoch::Change change(epoch_);
-  if (!change.begun()) return change.begun();
   if (connections_) {
     if (auto fresh = connections_->arrive(device.addresses); !fresh) return wrap(fresh.error(), device.host_ifname);
   }
+  const ExpediteRcu expedite;
+  const Epoch::Change change(epoch_);
+  if (!change.begun()) return change.begun();
   const auto places = places_of(device);
   Rollback undo;
   auto sent = attacher_.attach(places.from, undo);
@@ -143,8 +143,7 @@ Result<void> KernelDatapath::detach_endpoint(const EndpointDevice& device) {
   if (paces_) paces_->remove(device.host_ifindex);
   pods_.erase(device.host_ifindex);
   // The next pod with one of these addresses must not get what was meant for this one.
-  if (connections_) connections_->depart(device.addresses);
-  return removed;
+  return removed && connections_ ? connections_->depart(device.addresses) : removed;
 }
 
 Result<void> KernelDatapath::verify_endpoint(const EndpointDevice& device) {

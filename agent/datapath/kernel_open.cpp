@@ -122,7 +122,7 @@ Result<void> KernelDatapath::open_connections(const config::Options& options) {
     leave(kConnectionMaps);
     return {};
   }
-  auto connections = ConnectionMap::open(core_->maps);
+  auto connections = ConnectionMap::open(core_->maps, options.run_dir + "/departed");
   if (!connections) return tl::make_unexpected(connections.error());
   connections_ = std::move(*connections);
   return {};

@@ -60,7 +60,7 @@ class ConnectionsTest : public LabTest {
                                  .key_size = sizeof(std::uint32_t),
                                  .value_size = sizeof(nk_self),
                                  .max_entries = 1})));
-    auto map = ConnectionMap::open(*store_);
+    auto map = ConnectionMap::open(*store_, folder("departed"));
     ASSERT_TRUE(ok(map));
     map_ = *std::move(map);
     table_ = store_->find(kConnections)->fd;

@@ -51,7 +51,7 @@ TEST_F(ConnectionsTest, WhatADepartedPodHadGoesWithAWholeRoundAndNoLater) {
   const auto left = [this] { return map_.counts().entries; };
   put_many();
   ASSERT_TRUE(ok(map_.sweep(kNow)));
-  map_.depart({ip("10.77.1.2"), ip("10.77.1.9")});
+  ASSERT_TRUE(ok(map_.depart({ip("10.77.1.2"), ip("10.77.1.9")})));
   EXPECT_GT(sweep(), 1) << "the rest of this round";
   put_many();  // where this round has been already
   sweep();
@@ -67,7 +67,8 @@ TEST_F(ConnectionsTest, WhatADepartedPodHadGoesWithAWholeRoundAndNoLater) {
 TEST_F(ConnectionsTest, WhoGetsADepartedPodsAddressGetsNothingElseOfIt) {
   put({.number = 1});
   put({.number = 2, .v6 = true});
-  map_.depart({ip("10.77.1.2")});
+  ASSERT_TRUE(ok(map_.depart({ip("10.77.1.2")})));
+  map_ = ConnectionMap::open(*store_, folder("departed")).value();  // the next agent's
   ASSERT_TRUE(ok(map_.arrive({ip("10.77.1.3")})));
   EXPECT_EQ(directions({.number = 1}), 2) << "nobody has it yet";
   ASSERT_TRUE(ok(map_.arrive({ip("fd77::3"), ip("10.77.1.2")})));
@@ -75,8 +76,29 @@ TEST_F(ConnectionsTest, WhoGetsADepartedPodsAddressGetsNothingElseOfIt) {
   EXPECT_EQ(directions({.number = 2, .v6 = true}), 2);
   put({.number = 1});
   ASSERT_TRUE(ok(map_.arrive({ip("10.77.1.2")})));
+  map_ = ConnectionMap::open(*store_, folder("departed")).value();
+  sweep();
+  EXPECT_EQ(directions({.number = 1}), 2) << "its own by now";
+}
+
+TEST_F(ConnectionsTest, WhoHasGoneIsSweptInAHurryAndForgottenAfterwards) {
+  put({.number = 1});
+  EXPECT_FALSE(map_.sweep(kNow).value().hurry);
+  ASSERT_TRUE(ok(map_.depart({ip("10.77.1.2")})));
+  EXPECT_TRUE(map_.sweep(kNow).value().hurry) << "the round that was under way";
+  EXPECT_FALSE(map_.sweep(kNow).value().hurry);
+  EXPECT_EQ(directions({.number = 1}), 0);
+  put({.number = 1});
+  map_ = ConnectionMap::open(*store_, folder("departed")).value();
   sweep();
   EXPECT_EQ(directions({.number = 1}), 2);
+}
+
+TEST_F(ConnectionsTest, WithoutAPlaceForItNobodyDeparts) {
+  map_ = ConnectionMap::open(*store_, folder("none/departed")).value();
+  const auto refused = map_.depart({ip("10.77.1.2")});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr(folder("none/departed")));
 }
 
 TEST_F(ConnectionsTest, OneDirectionThatSpeaksKeepsBoth) {

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Addresses of pods that have gone, whose entries are still in the table of connections. Kept in a file as well, so
+// that the next agent knows of them. Room-internal.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/base/ip.hpp"
+#include "common/base/result.hpp"
+
+namespace netkite::datapath {
+
+class Departed {
+ public:
+  // As the programs' tables have an address.
+  using Raw = std::array<std::uint32_t, 4>;
+
+  Departed() = default;
+  // What a former run has left is in it. Without the file's folder there is nothing, and nothing can be added.
+  [[nodiscard]] static Result<Departed> open(std::string file);
+
+  [[nodiscard]] Result<void> add(const std::vector<Ip>& addresses);
+  [[nodiscard]] bool has(const Ip& address) const { return begun_.contains(address); }
+  [[nodiscard]] bool has(const Raw& address) const { return !raw_.empty() && raw_.contains(address); }
+  [[nodiscard]] bool empty() const { return begun_.empty(); }
+
+  // A look at the table has ended. Those that were here when it began have nothing there any more, if it was `whole`.
+  [[nodiscard]] Result<void> end_round(bool whole);
+  [[nodiscard]] Result<void> clear();
+
+ private:
+  [[nodiscard]] Result<void> write() const;
+
+  std::string file_;
+  std::map<Ip, bool> begun_;  // whether a look at the table has begun since
+  std::map<Raw, Ip> raw_;
+};
+
+}  // namespace netkite::datapath
