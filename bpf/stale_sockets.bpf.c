@@ -43,6 +43,7 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
+	__u16 sk_protocol;
 } __attribute__((preserve_access_index));
 
 struct bpf_iter_meta {
@@ -72,11 +73,22 @@ static __always_inline void read6(__u32 *to, const struct in6_addr *address)
 	to[3] = address->in6_u.u6_addr32[3];
 }
 
+static __always_inline bool same_words(const __u32 *a, const __u32 *b)
+{
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
 static __always_inline bool is_to(const struct nk_service_address *peer, const struct nk_stale_socket *socket)
 {
-	return peer->address[0] == socket->remote[0] && peer->address[1] == socket->remote[1] &&
-	       peer->address[2] == socket->remote[2] && peer->address[3] == socket->remote[3] &&
-	       peer->port == socket->remote_port && peer->protocol == IPPROTO_UDP;
+	return same_words(peer->address, socket->remote) && peer->port == socket->remote_port;
+}
+
+/* By more than its number, which after a restart of the agent may be given once more. */
+static __always_inline bool serves(__u32 id, const struct nk_service_address *peer)
+{
+	const struct nk_backend *backend = bpf_map_lookup_elem(&nk_backend_v1, &id);
+
+	return backend && same_words(backend->address, peer->address) && backend->port == peer->port;
 }
 
 SEC("iter/bpf_sk_storage_map")
@@ -85,10 +97,9 @@ int nk_stale_sockets(struct nk_each_socket *ctx)
 	const struct nk_socket *known = ctx->socket;
 	struct nk_stale_socket found = {};
 	struct sock *sk = ctx->sk;
-	bool gone = false;
 	int i;
 
-	if (!sk || !known || sk->__sk_common.skc_state != NK_CONNECTED)
+	if (!sk || !known || sk->sk_protocol != IPPROTO_UDP || sk->__sk_common.skc_state != NK_CONNECTED)
 		return 0;
 	found.family = sk->__sk_common.skc_family;
 	if (found.family == NK_AF_INET) {
@@ -107,11 +118,11 @@ int nk_stale_sockets(struct nk_each_socket *ctx)
 		if (!id || !is_to(&each->peer, &found))
 			continue;
 		/* Of another service, whose backend it still is. */
-		if (bpf_map_lookup_elem(&nk_backend_v1, &id))
+		if (serves(id, &each->peer))
 			return 0;
-		gone = true;
+		found.service = each->service;
 	}
-	if (!gone)
+	if (!found.service.protocol)
 		return 0;
 	found.netns = sk->__sk_common.skc_net.net->ns.inum;
 	found.ifindex = sk->__sk_common.skc_bound_dev_if;

@@ -174,15 +174,14 @@ Result<void> Agent::serve() {
     if (remembered_) services_->recall_own_node(*remembered_);
     manager_->follow_host_ports([this](const endpoint::Endpoint& each) { services_->take_host_ports(each); });
     for (auto& subscription : services_->subscriptions()) cluster_->follow(std::move(subscription));
-    stale_sockets_.emplace(
-        context_, *datapath_,
-        StaleSockets::Neighbourhood{.serves =
-                                        [this](const Ip& address, std::uint16_t port) {
-                                          return !services_->all_known() ||
-                                                 services_->registry().is_served(address, port, kube::Protocol::udp);
-                                        },
-                                    .netns_path = [this](std::uint64_t inode) { return manager_->netns_path(inode); }});
-    services_->follow_gone([this] { stale_sockets_->look(); });
+    const auto serves = [this](const datapath::StaleSocket& stale) {
+      return !services_->all_known() ||
+             services_->registry().serves(stale.service, stale.socket.remote, stale.socket.remote_port);
+    };
+    const auto netns_paths = [this](std::uint64_t inode) { return manager_->netns_paths(inode); };
+    stale_sockets_.emplace(context_, *datapath_,
+                           StaleSockets::Neighbourhood{.serves = serves, .netns_paths = netns_paths});
+    services_->follow_changes([this](bool gone) { stale_sockets_->follow(gone); });
   }
   for (auto& task : cluster_->tasks())
     asio::co_spawn(context_, std::move(task), report_end("the watch on the cluster"));

@@ -179,12 +179,12 @@ Result<bool> Services::write() {
   }
   const auto changes = all_known() ? registry_.flush() : registry_.flush_host_ports();
   in_force_ = true;
+  if (changed_) changed_(!changes.gone_backends.empty());
   if (changes.empty()) return false;
   const auto done = datapath_.change_services(changes);
   adopted_ = done.has_value();
   // A full map has what fits: one service that is too large must not make the node useless to all others.
   in_force_ = done || done.error().code == Code::exhausted;
-  if (gone_ && !changes.gone_backends.empty()) gone_();
   return done.map([] { return true; });
 }
 

@@ -37,8 +37,8 @@ class Services {
   void recall_own_node(const kube::Node& node);
   // A pod's ports of the node, served while the pod is ready. They wait for nothing of the cluster's.
   void take_host_ports(const endpoint::Endpoint& endpoint);
-  // Who is told when backends may have gone whom somebody still talks with.
-  void follow_gone(std::function<void()> listener) { gone_ = std::move(listener); }
+  // Who is told of changes. `gone`: among them backends that have gone, with whom somebody may still talk.
+  void follow_changes(std::function<void(bool gone)> listener) { changed_ = std::move(listener); }
   void stop();
 
   // Nothing is in force, not even what a former run has left: without kube-proxy a pod would find no service.
@@ -74,7 +74,8 @@ class Services {
   api::CallTimes writes_;
   std::string attach_trouble_, write_trouble_;
   bool services_synced_ = false, slices_synced_ = false, node_known_ = false;
-  std::function<void()> ready_, gone_;
+  std::function<void()> ready_;
+  std::function<void(bool gone)> changed_;
   bool waits_ = true;
   bool attached_ = false, adopted_ = false, in_force_ = false, scheduled_ = false, stopped_ = false;
 };

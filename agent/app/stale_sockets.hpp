@@ -8,13 +8,12 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "agent/datapath/datapath.hpp"
-#include "common/base/ip.hpp"
 #include "common/base/result.hpp"
+#include "common/base/unique_fd.hpp"
 
 namespace netkite::app {
 
@@ -22,17 +21,18 @@ class StaleSockets {
  public:
   struct Neighbourhood {
     // Who is no backend any more may end what it has begun: a pod that is going.
-    std::function<bool(const Ip& address, std::uint16_t port)> serves;
+    std::function<bool(const datapath::StaleSocket& stale)> serves;
     // Of a network namespace, by its inode; empty: nobody's that we know.
-    std::function<std::string(std::uint64_t inode)> netns_path;
+    std::function<std::vector<std::string>(std::uint64_t inode)> netns_paths;
   };
-  // The datapath outlives this. Looks at the sockets a while after look(), as the next backend may go soon, and one may
-  // just be connecting; and again as long as somebody is spared or something fails.
+  // The datapath outlives this. Looks at all sockets a while after backends have gone, as the next one may go soon, and
+  // somebody may just be connecting; and again until there is nobody left, less and less often up to `longest`.
   StaleSockets(boost::asio::io_context& context, datapath::Datapath& datapath, Neighbourhood neighbourhood,
                std::chrono::milliseconds pause = std::chrono::seconds(1),
-               std::chrono::milliseconds again = std::chrono::seconds(5));
+               std::chrono::milliseconds longest = std::chrono::minutes(1));
 
-  void look() { wait(pause_); }
+  // Services have changed; `gone`: there are backends fewer.
+  void follow(bool gone);
   void stop();
 
   [[nodiscard]] std::vector<std::string> problems() const;
@@ -40,16 +40,18 @@ class StaleSockets {
  private:
   using Sockets = std::vector<netlink::UdpSocket>;
 
+  void look_soon();
   void wait(std::chrono::milliseconds time);
   void work();
-  // True: one was spared.
-  [[nodiscard]] Result<bool> end_all();
-  [[nodiscard]] Result<void> end(std::uint64_t netns, const Sockets& sockets) const;
+  // How many there are left in namespaces that we know, and those just ended.
+  [[nodiscard]] Result<std::size_t> end_all();
+  [[nodiscard]] Result<std::size_t> end(std::uint64_t netns, const Sockets& sockets) const;
+  [[nodiscard]] static Result<UniqueFd> open_one(const std::vector<std::string>& paths, std::uint64_t netns);
 
   boost::asio::steady_timer timer_;
   datapath::Datapath& datapath_;
   Neighbourhood neighbourhood_;
-  std::chrono::milliseconds pause_, again_;
+  std::chrono::milliseconds pause_, longest_, next_;
   std::string trouble_;
   bool waits_ = false, stopped_ = false;
 };

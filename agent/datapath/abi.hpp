@@ -8,7 +8,9 @@
 #include <cstring>
 #include <string>
 
+#include "agent/service/table.hpp"
 #include "bpf/abi/netkite.h"
+#include "bpf/abi/service.h"
 #include "common/base/ip.hpp"
 
 namespace netkite::datapath {
@@ -63,6 +65,13 @@ inline void write_mapped(std::uint32_t (&words)[4], const Ip& address) {
 [[nodiscard]] inline Ip read_mapped(const std::uint32_t (&words)[4]) {
   const bool mapped = std::memcmp(words, kMapped.data(), kMapped.size()) == 0;
   return mapped ? ip_of(Family::v4, &words[3]) : ip_of(Family::v6, words);
+}
+
+[[nodiscard]] inline service::Frontend frontend_of(const nk_service_address& key) {
+  return {.address = read_mapped(key.address),
+          .port = ntohs(key.port),
+          .protocol = static_cast<kube::Protocol>(key.protocol),
+          .led = key.led != 0};
 }
 
 // "TCP", "ICMPv6", a number; "" for 0, which is unknown.

@@ -136,10 +136,11 @@ struct ConnectionCounts {
   std::uint64_t expired = 0;      // connections that were taken away for their age, since the agent's start
 };
 
-// A connected socket of datagrams that was led to a backend which serves no longer.
+// A connected socket of datagrams that was led to a backend which is none any more.
 struct StaleSocket {
   netlink::UdpSocket socket;
-  std::uint64_t netns = 0;  // the inode of its network namespace
+  std::uint64_t netns = 0;    // the inode of its network namespace
+  service::Frontend service;  // that it had asked for
 };
 
 struct MapReport {

@@ -23,13 +23,6 @@ nk_service_address key_of(const service::Frontend& frontend) {
   return key;
 }
 
-service::Frontend frontend_of(const nk_service_address& key) {
-  return {.address = read_mapped(key.address),
-          .port = ntohs(key.port),
-          .protocol = static_cast<kube::Protocol>(key.protocol),
-          .led = key.led != 0};
-}
-
 nk_frontend entry_of(const service::FrontendEntry& entry) {
   return {.set = entry.set, .count = entry.count, .affinity_s = entry.affinity_s};
 }

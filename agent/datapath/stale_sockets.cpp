@@ -5,16 +5,15 @@
 #include <bpf/bpf.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 
 #include "agent/datapath/abi.hpp"
 #include "agent/datapath/map_names.hpp"
-#include "bpf/abi/service.h"
 
 namespace netkite::datapath {
 namespace {
 
+constexpr std::size_t kRead = 1024;  // sockets
 constexpr auto kWhat = "list sockets whose backend has gone";
 
 StaleSocket socket_of(const nk_stale_socket& value) {
@@ -25,7 +24,8 @@ StaleSocket socket_of(const nk_stale_socket& value) {
                      .remote_port = ntohs(value.remote_port),
                      .ifindex = value.ifindex,
                      .v6 = value.family == AF_INET6},
-          .netns = value.netns};
+          .netns = value.netns,
+          .service = frontend_of(value.service)};
 }
 
 Result<UniqueFd> iterate(int program, int map) {
@@ -43,16 +43,17 @@ Result<UniqueFd> iterate(int program, int map) {
 
 Result<std::vector<StaleSocket>> list_stale_sockets(Programs& programs, const MapStore& maps) {
   const auto sockets = maps.find(kSockets);
-  if (!sockets) return std::vector<StaleSocket>();  // there was no control group to serve sockets of
+  if (!sockets) return fail(Code::not_found, std::string(kSockets) + " is not there");
   const auto program = programs.get({.kind = ProgramKind::stale_sockets, .netkit = false, .after_hooks = false});
   if (!program) return tl::make_unexpected(program.error());
   const auto iterator = iterate((*program)->fd.get(), sockets->fd);
   if (!iterator) return tl::make_unexpected(iterator.error());
   std::vector<StaleSocket> list;
-  std::array<nk_stale_socket, 64> values{};
+  // Between two reads a socket that is closed may have the kernel pass over another one: few reads.
+  std::vector<nk_stale_socket> values(kRead);
   for (;;) {
     // The kernel gives whole records, as many as there is room for.
-    const auto bytes = ::read(iterator->get(), values.data(), sizeof(values));
+    const auto bytes = ::read(iterator->get(), values.data(), values.size() * sizeof(nk_stale_socket));
     if (bytes < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (bytes < 0) return fail_errno(errno, kWhat);
     if (bytes == 0) return list;

@@ -273,10 +273,12 @@ std::vector<std::uint32_t> Manager::host_ifindexes() const {
   return indexes;
 }
 
-std::string Manager::netns_path(std::uint64_t inode) const {
-  const auto found =
-      std::ranges::find_if(endpoints_, [=](const auto& each) { return each.second.netns.inode == inode; });
-  return found == endpoints_.end() ? std::string() : found->second.netns_path;
+std::vector<std::string> Manager::netns_paths(std::uint64_t inode) const {
+  std::vector<std::string> paths;
+  for (const auto& [attachment, endpoint] : endpoints_) {
+    if (endpoint.netns.inode == inode) paths.push_back(endpoint.netns_path);
+  }
+  return paths;
 }
 
 std::vector<Manager::PoolReport> Manager::pools() const {

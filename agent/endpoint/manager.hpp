@@ -94,8 +94,9 @@ class Manager {
   [[nodiscard]] std::vector<Endpoint> list() const;
   [[nodiscard]] std::size_t size() const { return endpoints_.size(); }
   [[nodiscard]] std::vector<std::uint32_t> host_ifindexes() const;
-  // Where the network namespace of a pod is, by its inode; empty: no pod of ours is there.
-  [[nodiscard]] std::string netns_path(std::uint64_t inode) const;
+  // Where a network namespace with this inode may be; empty: no pod of ours is there. The kernel gives inodes again, so
+  // one may be that of a pod that has gone without a DEL.
+  [[nodiscard]] std::vector<std::string> netns_paths(std::uint64_t inode) const;
   struct PoolReport {
     Cidr prefix;
     std::uint64_t capacity = 0, taken = 0;

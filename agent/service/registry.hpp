@@ -72,9 +72,9 @@ class Registry {
   // stays as it is, until a flush().
   [[nodiscard]] Changes flush_host_ports();
 
-  // Whether a slice has an endpoint there that serves, if only to the end of what it has begun, or a pod's port leads
-  // there. It takes as long as there are endpoints.
-  [[nodiscard]] bool is_served(const Ip& address, std::uint16_t port, kube::Protocol protocol) const;
+  // Whether somebody who asks there may talk with this address and port, if only to the end of what he has begun: an
+  // endpoint that serves, whoever is chosen for newcomers.
+  [[nodiscard]] bool serves(const Frontend& asked, const Ip& address, std::uint16_t port) const;
   // Each service and each pod's port that is served, by key, as of the last flush().
   void list(const std::function<void(const Listing&)>& take) const;
   // By healthCheckNodePort, of the services with externalTrafficPolicy Local, as of the last flush(). The API server

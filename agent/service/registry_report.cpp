@@ -26,19 +26,24 @@ void Registry::list(const std::function<void(const Listing&)>& take) const {
   }
 }
 
-bool Registry::is_served(const Ip& address, std::uint16_t port, kube::Protocol protocol) const {
-  const auto has_port = [=](const kube::EndpointPort& each) { return each.port == port && each.protocol == protocol; };
-  const auto serves = [&](const kube::Endpoint& each) { return each.serving && each.address == address; };
-  const auto in_slice = [&](const auto& each) {
-    const auto& slice = each.second.value;
-    return std::ranges::any_of(slice.ports, has_port) && std::ranges::any_of(slice.endpoints, serves);
+bool Registry::serves(const Frontend& asked, const Ip& address, std::uint16_t port) const {
+  const auto found = frontends_.find(asked);
+  const auto* holder = found == frontends_.end() ? nullptr : holder_of(found->second);
+  if (holder == nullptr) return false;
+  const auto& record = holder->owner->second;
+  if (const auto& pod = record.host_port) {
+    return pod->pod_port == port && std::ranges::count(pod->pod_addresses, address) != 0;
+  }
+  const auto has_port = [&](const kube::EndpointPort& each) {
+    return each.port == port && each.protocol == asked.protocol;
   };
-  const auto by_pod = [&](const auto& each) {
-    const auto& pod = each.second.host_port;
-    return pod && pod->protocol == protocol && pod->pod_port == port &&
-           std::ranges::count(pod->pod_addresses, address) != 0;
+  // With publishNotReadyAddresses one is ready that does not serve.
+  const auto is_there = [&](const kube::Endpoint& each) {
+    return each.address == address && (each.serving || each.ready);
   };
-  return std::ranges::any_of(slices_, in_slice) || std::ranges::any_of(records_, by_pod);
+  return std::ranges::any_of(record.slices, [&](const kube::EndpointSlice* slice) {
+    return std::ranges::any_of(slice->ports, has_port) && std::ranges::any_of(slice->endpoints, is_there);
+  });
 }
 
 std::string Registry::name_of(const Entry& entry) {

@@ -77,13 +77,15 @@ NK_SIZE_IS(nk_socket, 180);
 /* What the iterator nk_stale_sockets tells of a connected socket of datagrams whose backend has gone; in no map. */
 struct nk_stale_socket {
 	__u64 cookie;
+	struct nk_service_address service; /* that it had asked for */
 	__u32 local[4], remote[4];
 	__u16 local_port, remote_port;
 	__u32 family;  /* the socket's: one of AF_INET6 may talk with an IPv4 address */
 	__u32 netns;   /* the inode of its network namespace */
 	__u32 ifindex; /* that it is bound to, 0: none */
+	__u32 pad;
 };
-NK_SIZE_IS(nk_stale_socket, 56);
+NK_SIZE_IS(nk_stale_socket, 80);
 
 /*
  * nk_entrance_v1, keyed by nk_service_address: where a service is asked for from outside of the node, by packets that

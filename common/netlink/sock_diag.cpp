@@ -41,9 +41,21 @@ Result<bool> abort_udp(Socket& socket, const UdpSocket& udp) {
   message.header(request);
   auto done = socket.request(message, "abort a UDP socket");
   if (done) return true;
-  // The second one: the ports are another socket's.
+  // Depending on the protocol either is said when the ports are another socket's.
   if (done.error().os_error == ENOENT || done.error().os_error == ESTALE) return false;
   return tl::make_unexpected(std::move(done.error()));
+}
+
+// A list of nothing.
+Result<void> can_abort_udp(Socket& socket) {
+  inet_diag_req_v2 request{};
+  request.sdiag_family = AF_INET;
+  request.sdiag_protocol = IPPROTO_UDP;
+  Message message(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
+  message.header(request);
+  auto done = socket.query(message, "list UDP sockets", [](const nlmsghdr&) {});
+  if (done || done.error().os_error != ENOENT) return done;
+  return fail(Code::unsupported, "the kernel has no udp_diag (CONFIG_INET_UDP_DIAG)");
 }
 
 }  // namespace netkite::netlink

@@ -23,5 +23,7 @@ struct UdpSocket {
 // sends EDESTADDRREQ. False: it is not there any more, or not connected with `remote`. `socket`: of
 // Socket::open(NETLINK_SOCK_DIAG), in the network namespace of the one to abort. Needs CONFIG_INET_DIAG_DESTROY.
 [[nodiscard]] Result<bool> abort_udp(Socket& socket, const UdpSocket& udp);
+// Without CONFIG_INET_UDP_DIAG (udp_diag) the kernel answers the above as if no socket were there: unsupported.
+[[nodiscard]] Result<void> can_abort_udp(Socket& socket);
 
 }  // namespace netkite::netlink

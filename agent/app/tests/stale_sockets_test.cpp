@@ -21,10 +21,11 @@ using ::testing::IsEmpty;
 class StaleSocketsTest : public ::testing::Test {
  protected:
   void begin() {
-    stale_.emplace(context_, datapath_,
-                   StaleSockets::Neighbourhood{.serves = [this](const Ip&, std::uint16_t) { return ++asked_, serves_; },
-                                               .netns_path = [this](std::uint64_t) { return path_; }},
-                   milliseconds(1), milliseconds(2));
+    stale_.emplace(
+        context_, datapath_,
+        StaleSockets::Neighbourhood{.serves = [this](const datapath::StaleSocket&) { return ++asked_, serves_; },
+                                    .netns_paths = [this](std::uint64_t) { return paths_; }},
+        milliseconds(1), longest_);
   }
   // Until so many looks have been made; false: it waits for nothing before.
   bool run_looks(int count) {
@@ -49,7 +50,8 @@ class StaleSocketsTest : public ::testing::Test {
   endpoint::testing::FakeDatapath datapath_{journal_};
   bool serves_ = false;
   int asked_ = 0;
-  std::string path_;
+  std::vector<std::string> paths_;
+  milliseconds longest_{2};
   std::optional<StaleSockets> stale_;
 };
 
@@ -59,7 +61,9 @@ TEST_F(StaleSocketsTest, LooksOnceAtItsStartAndOnceForEachSwarmOfChanges) {
   begin();
   EXPECT_TRUE(run_looks(1));
   EXPECT_FALSE(run_looks(2));
-  for (int i = 0; i < 10; ++i) stale_->look();
+  stale_->follow(false);
+  EXPECT_FALSE(run_looks(2)) << "nobody has gone";
+  for (int i = 0; i < 10; ++i) stale_->follow(true);
   EXPECT_FALSE(run_looks(3));
   EXPECT_EQ(looks(), 2);
   EXPECT_THAT(stale_->problems(), IsEmpty());
@@ -68,7 +72,7 @@ TEST_F(StaleSocketsTest, LooksOnceAtItsStartAndOnceForEachSwarmOfChanges) {
 TEST_F(StaleSocketsTest, WhoServesToTheEndIsSparedUntilThen) {
   talk_with("10.0.0.2", kElsewhere);
   talk_with("10.0.0.2", kElsewhere);
-  path_ = "/nowhere";
+  paths_ = {"/nowhere"};
   serves_ = true;
   begin();
   EXPECT_TRUE(run_looks(3));
@@ -91,11 +95,34 @@ TEST_F(StaleSocketsTest, OnesThatHaveGoneMeanwhileAreNoTrouble) {
   const auto own = netlink::current_netns();
   ASSERT_TRUE(own);
   talk_with("10.0.0.2", own->inode);
-  path_ = "/nowhere";
+  paths_ = {"/nowhere"};
+  begin();
+  EXPECT_TRUE(run_looks(2)) << "the look may have missed another one";
+  EXPECT_THAT(stale_->problems(), IsEmpty());
+  datapath_.stale_socket_list.clear();
+  EXPECT_TRUE(run_looks(3));
+  EXPECT_FALSE(run_looks(4));
+}
+
+TEST_F(StaleSocketsTest, ANamespaceIsKnownByItsInodeWhereverItIs) {
+  talk_with("10.0.0.2", kElsewhere);
+  paths_ = {"/nowhere", "/proc/self/ns/net"};
   begin();
   EXPECT_TRUE(run_looks(1));
-  EXPECT_FALSE(run_looks(2));
-  EXPECT_THAT(stale_->problems(), IsEmpty());
+  EXPECT_THAT(stale_->problems(), ElementsAre(HasSubstr("/proc/self/ns/net is another network namespace")));
+}
+
+TEST_F(StaleSocketsTest, LooksMoreAndMoreSeldomUntilSomethingChanges) {
+  longest_ = std::chrono::hours(1);
+  talk_with("10.0.0.2", kElsewhere);
+  serves_ = true;
+  begin();
+  context_.run_for(milliseconds(40));  // 1 + 1 + 2 + 4 + 8 + 16
+  const auto before = looks();
+  EXPECT_LE(before, 7);
+  context_.restart();
+  stale_->follow(false);
+  EXPECT_TRUE(run_looks(static_cast<int>(before) + 1));
 }
 
 TEST_F(StaleSocketsTest, WhatTheKernelRefusesIsSaidAndTriedAgain) {
@@ -114,7 +141,7 @@ TEST_F(StaleSocketsTest, EndsWithTheAgent) {
   begin();
   EXPECT_TRUE(run_looks(1));
   stale_->stop();
-  stale_->look();
+  stale_->follow(true);
   EXPECT_FALSE(run_looks(2));
 }
 

@@ -99,7 +99,14 @@ TEST_F(StaleSocketsTest, TellsOfConnectedDatagramSocketsWhoseBackendHasGone) {
                                                  .remote = peer,
                                                  .local_port = ntohs(own.sin_port),
                                                  .remote_port = 8053}));
+  EXPECT_EQ(stale[0].service, frontend(first, 53, kube::Protocol::udp));
   EXPECT_EQ(stale[0].netns, netlink::current_netns().value().inode);
+
+  // The number again, for somebody else: an agent that has started anew knows of no gone one.
+  service::Changes again;
+  again.backends = {{1, {.set = 4, .address = ip("192.0.2.9"), .port = 8053}}};
+  ASSERT_TRUE(ok(datapath_->change_services(again)));
+  EXPECT_EQ(datapath_->stale_sockets().value().size(), 1U);
 }
 
 }  // namespace

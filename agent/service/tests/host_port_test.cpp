@@ -186,13 +186,15 @@ TEST_F(HostPortTest, IsListedUnderItsPod) {
 }
 
 TEST_F(HostPortTest, ServesAsLongAsItIsThere) {
-  EXPECT_FALSE(registry.is_served(ip("10.0.0.1"), 80, kTcp));
+  EXPECT_FALSE(registry.serves(node, ip("10.0.0.1"), 80));
   registry.set_host_port("a", port_of("n/a", "10.0.0.1", 1));
-  EXPECT_TRUE(registry.is_served(ip("10.0.0.1"), 80, kTcp));
-  EXPECT_FALSE(registry.is_served(ip("10.0.0.1"), 8080, kTcp)) << "the node's port";
+  flush();
+  EXPECT_TRUE(registry.serves(node, ip("10.0.0.1"), 80));
+  EXPECT_FALSE(registry.serves(node, ip("10.0.0.1"), 8080)) << "the node's port";
+  EXPECT_FALSE(registry.serves(node, ip("10.0.0.2"), 80));
   registry.remove_host_port("a");
   flush();
-  EXPECT_FALSE(registry.is_served(ip("10.0.0.1"), 80, kTcp));
+  EXPECT_FALSE(registry.serves(node, ip("10.0.0.1"), 80));
 }
 
 }  // namespace

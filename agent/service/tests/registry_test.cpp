@@ -259,20 +259,29 @@ TEST_F(RegistryTest, MapsThatMakeNoSenseAreSetRight) {
   EXPECT_THAT(maps.backends, ElementsAre(::testing::Key(3), ::testing::Key(100)));
 }
 
-TEST_F(RegistryTest, AnEndpointServesToItsEnd) {
+TEST_F(RegistryTest, AnEndpointServesToItsEndWhomItsServiceHasSent) {
   auto ending = endpoint("10.0.0.1");
   ending.ready = false;
   ending.terminating = true;
   auto broken = endpoint("10.0.0.2");
   broken.ready = broken.serving = false;
-  registry.set_slice("shop/web-1", slice_of("shop/web", {ending, broken, endpoint("10.0.0.3")}));
-  EXPECT_TRUE(registry.is_served(ip("10.0.0.1"), 8080, kTcp));
-  EXPECT_FALSE(registry.is_served(ip("10.0.0.2"), 8080, kTcp));
-  EXPECT_TRUE(registry.is_served(ip("10.0.0.3"), 8080, kTcp));
-  EXPECT_FALSE(registry.is_served(ip("10.0.0.3"), 8080, kUdp));
-  EXPECT_FALSE(registry.is_served(ip("10.0.0.3"), 80, kTcp)) << "the service's port";
+  auto published = endpoint("10.0.0.4");
+  published.serving = false;
+  const auto asked = at("10.96.0.1", 80), other = at("10.96.0.2", 80);
+  registry.set_service("shop/web", service_at({"10.96.0.1"}));
+  registry.set_service("shop/other", service_at({"10.96.0.2"}));
+  registry.set_slice("shop/web-1", slice_of("shop/web", {ending, broken, endpoint("10.0.0.3"), published}));
+  registry.set_slice("shop/other-1", slice_of("shop/other", {endpoint("10.0.0.5")}));
+  flush();
+  for (const auto* there : {"10.0.0.1", "10.0.0.3", "10.0.0.4"})
+    EXPECT_TRUE(registry.serves(asked, ip(there), 8080)) << there;
+  EXPECT_FALSE(registry.serves(asked, ip("10.0.0.2"), 8080));
+  EXPECT_FALSE(registry.serves(asked, ip("10.0.0.3"), 80)) << "the service's port";
+  EXPECT_FALSE(registry.serves(asked, ip("10.0.0.5"), 8080)) << "another service's";
+  EXPECT_TRUE(registry.serves(other, ip("10.0.0.5"), 8080));
+  EXPECT_FALSE(registry.serves(at("10.96.0.1", 80, kUdp), ip("10.0.0.3"), 8080));
   registry.remove_slice("shop/web-1");
-  EXPECT_FALSE(registry.is_served(ip("10.0.0.1"), 8080, kTcp));
+  EXPECT_FALSE(registry.serves(asked, ip("10.0.0.1"), 8080));
 }
 
 TEST_F(RegistryTest, IsListed) {

@@ -79,6 +79,7 @@ TEST_F(SockDiag, TheOwnerOfAnAbortedSocketLearnsOfIt) {
     EXPECT_FALSE(is_connected(udp.fd));
     EXPECT_TRUE(is_connected(other.fd)) << "another one was meant";
     EXPECT_FALSE(must(abort_udp(*kernel_, udp.name))) << "it is not connected any more";
+    must(can_abort_udp(*kernel_));
   }
 }
 
