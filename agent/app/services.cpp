@@ -153,9 +153,10 @@ void Services::work() {
   const auto written = write();
   if (!written) writes_.failed();
   if (written && *written) writes_.took(std::chrono::steady_clock::now() - start);
-  // Told of a failure, too: a load balancer must not go by what this node has had.
-  if (all_known()) health_checks_.follow(registry_.health_checks(), in_force_);
   if (in_force_ && all_known() && std::exchange(waits_, false)) ready_();
+  // Told of a failure, too: a load balancer must not go by what this node has had. Before all is known it only hears
+  // whether there is something in force.
+  health_checks_.follow(all_known() ? registry_.health_checks() : api::HealthChecks::Checks(), in_force_ && !waits_);
   write_trouble_ = written ? std::string() : "services: " + written.error().message;
   if (attach_trouble_.empty() && write_trouble_.empty() && health_checks_.problems().empty()) return;
   timer_.expires_after(pause_);

@@ -6,6 +6,10 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <array>
+#include <cerrno>
+#include <cstring>
+
 #include "agent/endpoint/tests/fakes.hpp"
 
 namespace netkite::app {
@@ -49,6 +53,32 @@ class ServicesTest : public ::testing::Test {
     slices().synced();
     services_->set_own_node({});
     work();
+  }
+
+  static std::uint16_t free_port() {
+    const UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in place{};
+    place.sin_family = AF_INET;
+    socklen_t size = sizeof place;
+    EXPECT_EQ(::bind(probe.get(), reinterpret_cast<sockaddr*>(&place), sizeof place), 0);
+    EXPECT_EQ(::getsockname(probe.get(), reinterpret_cast<sockaddr*>(&place), &size), 0);
+    return ntohs(place.sin_port);
+  }
+  // The beginning of what healthz_port answers.
+  std::string asked(const std::string& path) {
+    work();
+    const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in place{};
+    place.sin_family = AF_INET;
+    place.sin_port = htons(static_cast<std::uint16_t>(options_.services.healthz_port));
+    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(client.get(), reinterpret_cast<sockaddr*>(&place), sizeof place) != 0) return std::strerror(errno);
+    const auto question = "GET " + path + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    EXPECT_EQ(::send(client.get(), question.data(), question.size(), 0), static_cast<ssize_t>(question.size()));
+    work(std::chrono::milliseconds(20));
+    std::array<char, 12> answer{};
+    EXPECT_EQ(::recv(client.get(), answer.data(), answer.size(), MSG_DONTWAIT), static_cast<ssize_t>(answer.size()));
+    return {answer.data(), answer.size()};
   }
 
   boost::asio::io_context context_;
@@ -150,6 +180,23 @@ TEST_F(ServicesTest, AMistakeIsNamedAndKeepsWhatWasThere) {
   work();
   EXPECT_THAT(services_->problems(), IsEmpty());
   EXPECT_EQ(datapath_.last_changes.gone_backends.size(), 1U);
+}
+
+// A restart of the agent while the API server is away must not take a node that serves from its load balancers.
+TEST_F(ServicesTest, TheNodesHealthGoesByWhatIsInForce) {
+  options_.services.healthz_port = free_port();
+  for (const bool former : {false, true}) {
+    if (former)
+      datapath_.service_table.frontends.push_back(
+          {{.address = Ip::parse("10.96.0.1").value(), .port = 80}, {.set = 1}});
+    services_.emplace(context_, options_, datapath_, [this] { ++readied_; });
+    subscriptions_ = services_->subscriptions();
+    EXPECT_EQ(asked("/healthz"), former ? "HTTP/1.1 200" : "HTTP/1.1 503");
+    sync();
+    EXPECT_EQ(asked("/healthz"), "HTTP/1.1 200");
+    services_->stop();
+    work();
+  }
 }
 
 TEST_F(ServicesTest, HealthChecksFollowWhatIsWritten) {
