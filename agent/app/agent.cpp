@@ -229,8 +229,10 @@ asio::awaitable<void> Agent::retry() {
     retry_timer_.expires_after(kRetry);
     const auto [cancelled] = co_await retry_timer_.async_wait(kToken);
     if (cancelled) co_return;
-    // Bursts of pods leave holes in the heap.
+    // Bursts of pods leave holes in the heap, and may have had DELs turned away: those are noted, too.
     trim_memory();
+    manager_->work_off_notes();
+    log_reports();
     if (problems_ != unmended) rest = rests = 0;
     if (problems_.empty()) continue;
     if (rest > 0) {

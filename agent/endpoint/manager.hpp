@@ -45,7 +45,7 @@ class Manager {
   // DELs made while the agent was away.
   [[nodiscard]] Result<void> restore();
   // The notes alone: deferred-del/*.json beside the socket, one attachment each. Once more after the socket is open,
-  // for the DELs that came between.
+  // for the DELs that came between, and now and then, for those that were turned away.
   void work_off_notes();
   // One line for each thing that went wrong or was put right where no caller could be told. Empties the list.
   [[nodiscard]] std::vector<std::string> take_reports();
