@@ -6,6 +6,9 @@
 namespace netkite::app {
 namespace {
 
+// So many times what a write that failed has cost.
+constexpr int kRest = 9;
+
 service::Facts facts_of(const config::Options& options) {
   const auto& services = options.services;
   return {.addresses = {},
@@ -22,6 +25,7 @@ Services::Services(boost::asio::io_context& context, const config::Options& opti
                    std::function<void()> ready, std::chrono::milliseconds pause)
     : context_(context),
       timer_(context),
+      rest_(context),
       pause_(pause),
       datapath_(datapath),
       node_name_(options.node_name),
@@ -134,9 +138,14 @@ void Services::take_slice(const std::string& key, const kube::Json& object) {
 void Services::schedule() {
   if (scheduled_ || stopped_) return;
   scheduled_ = true;
-  boost::asio::post(context_, [this] {
+  const auto run = [this] {
     scheduled_ = false;
     if (!stopped_) work();
+  };
+  if (rested_ <= std::chrono::steady_clock::now()) return boost::asio::post(context_, run);
+  rest_.expires_at(rested_);
+  rest_.async_wait([run](const boost::system::error_code& cancelled) {
+    if (!cancelled) run();
   });
 }
 
@@ -151,8 +160,13 @@ void Services::work() {
   }
   const auto start = std::chrono::steady_clock::now();
   const auto written = write();
-  if (!written) writes_.failed();
-  if (written && *written) writes_.took(std::chrono::steady_clock::now() - start);
+  const auto end = std::chrono::steady_clock::now();
+  if (!written) {
+    writes_.failed();
+    // The next one reads and writes everything. The agent has other things to do.
+    rested_ = end + kRest * (end - start);
+  }
+  if (written && *written) writes_.took(end - start);
   if (in_force_ && all_known() && std::exchange(waits_, false)) ready_();
   // Told of a failure, too: a load balancer must not go by what this node has had. Before all is known it only hears
   // whether there is something in force.
@@ -192,6 +206,7 @@ Result<bool> Services::write() {
 void Services::stop() {
   stopped_ = true;
   timer_.cancel();
+  rest_.cancel();
   health_checks_.stop();
 }
 

@@ -63,6 +63,8 @@ class Services {
 
   boost::asio::io_context& context_;
   boost::asio::steady_timer timer_;  // until what failed is tried again
+  boost::asio::steady_timer rest_;   // until it may be, whatever has come
+  std::chrono::steady_clock::time_point rested_{};
   std::chrono::milliseconds pause_;
   datapath::Datapath& datapath_;
   std::string node_name_;

@@ -152,6 +152,25 @@ TEST_F(ServicesTest, AFullMapMakesNobodyWaitAndIsTriedAgain) {
   EXPECT_EQ(readied_, 1);
 }
 
+TEST_F(ServicesTest, AFullMapLeavesTheAgentItsTime) {
+  datapath_.full_services = true;
+  datapath_.write_time = std::chrono::milliseconds(10);
+  tell_service("10.96.0.1");
+  sync();
+  ASSERT_EQ(journal_.count("write services"), 1);
+  for (int i = 0; i < 20; ++i) {
+    tell_slice("10.77.0." + std::to_string(i + 1));
+    work();
+  }
+  EXPECT_LE(journal_.count("write services"), 3) << "a tenth of the time at most";
+  datapath_.full_services = false;
+  work(std::chrono::milliseconds(300));
+  const auto before = journal_.count("write services");
+  tell_slice("10.77.0.99");
+  work();
+  EXPECT_EQ(journal_.count("write services"), before + 1) << "no rest any more";
+}
+
 TEST_F(ServicesTest, WhatAFormerRunHasLeftIsInForce) {
   datapath_.service_table.frontends.push_back({{.address = Ip::parse("10.96.0.1").value(), .port = 80}, {.set = 1}});
   const Services again(context_, options_, datapath_, [] {});

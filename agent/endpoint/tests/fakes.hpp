@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "agent/datapath/datapath.hpp"
@@ -73,6 +74,7 @@ class FakeDatapath final : public datapath::Datapath {
   }
   Result<void> change_services(const service::Changes& changes) override {
     last_changes = changes;
+    std::this_thread::sleep_for(write_time);
     if (auto noted = journal_.note("write services"); !noted) return noted;
     if (full_services) return fail(Code::exhausted, "map is full");
     return {};
@@ -152,6 +154,7 @@ class FakeDatapath final : public datapath::Datapath {
   service::Table service_table;
   service::Changes last_changes;
   bool full_services = false;
+  std::chrono::milliseconds write_time{0};
   std::vector<datapath::StaleSocket> stale_socket_list;
   datapath::Self self;
   std::vector<datapath::ConnectionEntry> connection_list;
