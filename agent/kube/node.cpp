@@ -59,6 +59,7 @@ Result<Node> node_from(const Json& object) {
   Node node;
   const auto metadata = member(object, "metadata");
   node.name = text_at(metadata, "name");
+  if (auto whole = check_whole(object); !whole) return wrap(whole.error(), "node " + node.name);
   node.zone = text_at(member(metadata, "labels"), kZone);
   auto ranges = ranges_of(member(object, "spec"));
   if (!ranges) return wrap(ranges.error(), "node " + node.name);

@@ -34,7 +34,8 @@ struct Resource {
   std::optional<Older> older = {};  // its objects are told just the same
 };
 
-// A key is "name", or "namespace/name". Objects hold the wanted fields alone and are not checked any further.
+// A key is "name", or "namespace/name". Objects hold the wanted fields alone and are not checked any further: they need
+// not even be whole.
 struct Events {
   std::function<void(const std::string& key, const Json& object)> changed;  // new, another one, or the same again
   std::function<void(const std::string& key)> removed;

@@ -53,6 +53,12 @@ TEST(Node, NonsenseIsNamed) {
               HasSubstr("status.addresses"));
 }
 
+TEST(Node, IsRefusedUnlessItIsWhole) {
+  auto json = Json::parse(R"({"metadata":{"name":"a"}})");
+  mark_as_part(json);
+  EXPECT_THAT(node_from(json).error().message, HasSubstr("node a: it holds more than is kept"));
+}
+
 TEST(Query, IsEncoded) {
   EXPECT_EQ(percent_encoded("aZ09-_.~"), "aZ09-_.~");
   EXPECT_EQ(percent_encoded("a b/+=\xc3\xa9&"), "a%20b%2F%2B%3D%C3%A9%26");

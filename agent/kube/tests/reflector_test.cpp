@@ -254,6 +254,39 @@ TEST_F(ReflectorTest, VersionsThatAreAlwaysTooOldAreAProblem) {
   EXPECT_THAT(words.back(), HasSubstr("has just named"));
 }
 
+TEST_F(ReflectorTest, AnObjectThatIsTooLargeHoldsUpNobodyElse) {
+  const auto large = [](const std::string& name, const std::string& version) {
+    auto json = Json::parse(object(name, version));
+    json["y"]["z"] = Json::array_t(6, std::string(1U << 20, 'x'));
+    return json.dump();
+  };
+  for (const bool streams : {true, false}) {
+    objects.clear();
+    int watches = 0;
+    const auto words = run(
+        [&](const std::string& target) {
+          const std::string end =
+              R"({"metadata":{"resourceVersion":"7","annotations":{"k8s.io/initial-events-end":"true"}}})";
+          if (has(target, "sendInitialEvents")) {
+            return streams ? streamed(event("ADDED", object("a", "1")) + event("ADDED", large("b", "2")) +
+                                          event("ADDED", object("c", "3")) + event("BOOKMARK", end),
+                                      Then::close)
+                           : whole(422, kRefused);
+          }
+          if (!has(target, "watch=true")) {
+            return whole(200, list(object("a", "1") + "," + large("b", "2") + "," + object("c", "3"),
+                                   R"("resourceVersion":"7")"));
+          }
+          if (++watches == 1) return streamed(event("MODIFIED", large("c", "8")), Then::close);
+          return streamed(event("DELETED", large("b", "9")) + event("ADDED", object("d", "10")), Then::hang);
+        },
+        [](const std::string& word) { return word == "+d"; });
+    EXPECT_THAT(words, ElementsAre("+a", "+b", "+c", "ok", "synced", "ok", "+c", "ok", "-b", "+d"));
+    EXPECT_THAT(targets.back(), HasSubstr("&resourceVersion=8"));
+    for (const auto& [name, each] : objects) EXPECT_EQ(is_whole(each), name == "a" || name == "d") << name;
+  }
+}
+
 TEST_F(ReflectorTest, SaysWhatIsWrongAndTriesAgain) {
   const std::string forbidden =
       R"({"kind":"Status","message":"things is forbidden: User \"u\" cannot list","code":403})";
