@@ -234,6 +234,8 @@ void Reflector::take_event(const Json& event, Reading& reading) {
   const bool end = reading.initial && type == "BOOKMARK" && is_initial_events_end(*object);
   // Until all are there no version is one to go on from.
   if (!version.empty() && (!reading.initial || end)) version_ = std::move(version);
+  // That of the initial events is an answer, and others need not follow.
+  if (type == "BOOKMARK" && !reading.initial) connection_->set_pause(pace_.silence);
   if (!end) return;
   reading.initial = false;
   connection_->set_pause(reading.pause_when_synced);
