@@ -2,6 +2,7 @@
 #include "agent/app/membership.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include "agent/config/check.hpp"
@@ -28,6 +29,31 @@ class Disjoint {
   }
   std::set<Cidr> taken_;
 };
+
+using Named = const Nodes::value_type*;
+using Owners = std::map<Ip, Named>;
+
+// Of two objects with one address the older one is what a machine has left that was installed anew under another name.
+// An object without a time (manifests have none) counts as the oldest: nothing says that it came later.
+Owners owners_of(std::vector<Named> nodes) {
+  std::ranges::stable_sort(nodes, std::ranges::greater(),
+                           [](Named each) -> const std::string& { return each->second.created; });
+  Owners owners;
+  for (const auto* each : nodes) {
+    for (const auto& address : each->second.addresses) owners.emplace(address, each);
+  }
+  return owners;
+}
+
+// By name, but last those that have lost an address: their machines have gone, and must not hold ranges against others.
+// A new object alone takes no range away, or one with a mistake would cut another node off.
+std::vector<Named> in_order(std::vector<Named> nodes, const Owners& owners) {
+  std::ranges::stable_partition(nodes, [&owners](Named each) {
+    const auto is_owned = [&](const Ip& address) { return owners.at(address) == each; };
+    return std::ranges::all_of(each->second.addresses, is_owned);
+  });
+  return nodes;
+}
 
 }  // namespace
 
@@ -57,20 +83,24 @@ std::vector<config::Peer> peers_of(const Nodes& nodes, const std::string& name, 
   for (const auto& pool : pools) {
     if (auto added = ranges.add(pool); !added) problems.push_back("pools: " + added.error().message);
   }
-  std::map<Ip, std::string> owner;
+  std::vector<Named> others;
+  for (const auto& each : nodes) {
+    if (each.first != name && wire::is_valid_name(each.first)) others.push_back(&each);
+  }
+  const auto owners = owners_of(others);
   std::vector<config::Peer> peers;
-  for (const auto& [other, node] : nodes) {
-    if (other == name || !wire::is_valid_name(other)) continue;
+  for (const auto* each : in_order(others, owners)) {
+    const auto& [other, node] = *each;
     config::Peer peer;
     peer.name = other;
     for (const auto& address : node.addresses) {
-      const auto [holder, fresh] = owner.emplace(address, other);
+      const auto* owner = owners.at(address);
       const bool pod = std::ranges::any_of(pools, [&address](const Cidr& pool) { return pool.contains(address); });
-      if (fresh && !pod && config::is_node_address(address)) {
+      if (owner == each && !pod && config::is_node_address(address)) {
         peer.addresses.push_back(address);
       } else {
         problems.push_back("node " + other + ": address " + address.to_string() +
-                           (fresh ? " is none that a node can have" : " is that of node " + holder->second));
+                           (owner == each ? " is none that a node can have" : " is that of node " + owner->first));
       }
     }
     for (const auto& range : node.pod_ranges) {

@@ -18,8 +18,8 @@ using Nodes = std::map<std::string, kube::Node>;  // by name
 // message is for people.
 [[nodiscard]] Result<std::vector<Cidr>> pools_of(const Nodes& nodes, const std::string& name);
 
-// All other nodes that have an address. What overlaps our pools or what an earlier name has, or makes no sense, is left
-// out with a line in `problems`.
+// All other nodes that have an address, which belongs to the newest object that has it. What overlaps our pools or what
+// an earlier one has, or makes no sense, is left out with a line in `problems`.
 [[nodiscard]] std::vector<config::Peer> peers_of(const Nodes& nodes, const std::string& name,
                                                  const std::vector<Cidr>& pools, std::vector<std::string>& problems);
 

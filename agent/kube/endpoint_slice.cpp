@@ -12,6 +12,7 @@ namespace {
 constexpr const char* kServiceName = "kubernetes.io/service-name";
 constexpr const char* kHostname = "kubernetes.io/hostname";
 constexpr std::size_t kMaxEndpoints = 1000, kMaxPorts = 1000, kMaxHints = 8;  // the API's, but for the ports
+static_assert(kMaxEndpoints < Picker::kMaxElements && kMaxPorts < Picker::kMaxElements);
 
 Result<void> read_ports(const Json& list, EndpointSlice& slice) {
   if (!list.is_array()) return {};
@@ -120,6 +121,7 @@ Result<std::optional<EndpointSlice>> endpoint_slice_from(const Json& object, con
   const auto type = text_at(object, "addressType");
   if (!is_served(metadata) || service.empty() || type == "FQDN") return std::nullopt;
   const auto context = "endpoint slice " + qualified_name(metadata);
+  if (auto whole = check_whole(object); !whole) return wrap(whole.error(), context);
   if (type != "IPv4" && type != "IPv6") return fail(Code::invalid, context + ": addressType: neither IPv4 nor IPv6");
   EndpointSlice slice;
   slice.service = text_at(metadata, "namespace") + "/" + service;

@@ -16,6 +16,7 @@ boost::asio::awaitable<Result<Json>> exchange(Connection& connection, Request re
     if (*status == kNotFound) whole.error().code = Code::not_found;
     co_return wrap(whole.error(), target);
   }
+  if (auto kept = check_whole(object); !kept) co_return wrap(kept.error(), target);
   co_return object;
 }
 

@@ -49,8 +49,9 @@ Resource nodes() {
                     .path = "/api/v1/nodes",
                     .namespaced = false,
                     .selector = "",
-                    .fields = {"spec.podCIDR", "spec.podCIDRs", "spec.taints.key", "status.addresses.type",
-                               "status.addresses.address", "status.conditions.type", "status.conditions.status"}};
+                    .fields = {"metadata.creationTimestamp", "spec.podCIDR", "spec.podCIDRs", "spec.taints.key",
+                               "status.addresses.type", "status.addresses.address", "status.conditions.type",
+                               "status.conditions.status"}};
   resource.fields.add_keys({"metadata", "labels", kZone});
   return resource;
 }
@@ -59,6 +60,8 @@ Result<Node> node_from(const Json& object) {
   Node node;
   const auto metadata = member(object, "metadata");
   node.name = text_at(metadata, "name");
+  if (auto whole = check_whole(object); !whole) return wrap(whole.error(), "node " + node.name);
+  node.created = text_at(metadata, "creationTimestamp");
   node.zone = text_at(member(metadata, "labels"), kZone);
   auto ranges = ranges_of(member(object, "spec"));
   if (!ranges) return wrap(ranges.error(), "node " + node.name);
@@ -113,8 +116,9 @@ Json to_json(const Node& node) {
   for (const auto& address : node.addresses) {
     addresses.push_back({{"type", "InternalIP"}, {"address", address.to_string()}});
   }
-  return {
-      {"metadata", {{"name", node.name}}}, {"spec", {{"podCIDRs", ranges}}}, {"status", {{"addresses", addresses}}}};
+  return {{"metadata", {{"name", node.name}, {"creationTimestamp", node.created}}},
+          {"spec", {{"podCIDRs", ranges}}},
+          {"status", {{"addresses", addresses}}}};
 }
 
 }  // namespace netkite::kube

@@ -15,6 +15,7 @@ namespace netkite::kube {
 
 struct Node {
   std::string name;
+  std::string created;           // metadata.creationTimestamp, see Service
   std::vector<Cidr> pod_ranges;  // spec.podCIDRs, or spec.podCIDR of a server that knows only that one
   std::vector<Ip> addresses;     // the first InternalIP of each family
   std::string zone;              // label topology.kubernetes.io/zone

@@ -6,7 +6,8 @@
 namespace netkite::kube {
 namespace {
 
-constexpr std::size_t kValueBytes = 64;  // what a value takes besides its text
+constexpr std::size_t kValueBytes = 64;            // what a value takes besides its text
+constexpr const char* kNotWhole = "is not whole";  // a member that is no field of any object
 
 }  // namespace
 
@@ -41,10 +42,21 @@ const Fields* Fields::find(std::string_view key) const {
   return found == keys_.end() ? nullptr : &found->second;
 }
 
+bool is_whole(const Json& value) { return !value.is_object() || !value.contains(kNotWhole); }
+
+void mark_as_part(Json& object) { object[kNotWhole] = true; }
+
+bool Picker::wants_text() const {
+  if (skipped_ > 0 || next_ == nullptr) return false;
+  return levels_.empty() || !levels_.back().value.is_array() || levels_.back().value.size() < kMaxElements;
+}
+
 bool Picker::has_room(std::size_t bytes) {
   kept_ += bytes;
-  overflowed_ = overflowed_ || kept_ > kMaxKept;
-  return !overflowed_;
+  if (kept_ <= kMaxKept) return true;
+  // There are only so many names. Elements of a list, and members of what is wanted as a whole, have what it has.
+  const bool named = levels_.empty() || next_ != levels_.back().wanted;
+  return named && bytes <= kMaxNamedText;
 }
 
 void Picker::begin(Json empty) {
@@ -97,8 +109,7 @@ void Picker::put(const std::string& key, Json value) {
   } else if (auto& level = levels_.back(); level.value.is_object()) {
     level.value[key] = std::move(value);
   } else if (levels_.size() == 2 && level.key == "items") {
-    kept_ = 0;
-    item_(std::move(value));
+    hand_out(item_, std::move(value));
   } else {
     level.value.push_back(std::move(value));
   }
@@ -107,9 +118,11 @@ void Picker::put(const std::string& key, Json value) {
 
 void Picker::value_done() { next_ = levels_.empty() ? &wanted_ : levels_.back().wanted; }
 
-void Picker::end_document() {
-  kept_ = 0;
-  document_(std::exchange(whole_, {}));
+void Picker::hand_out(const Taker& taker, Json value) {
+  if (std::exchange(kept_, 0) > kMaxKept && value.is_object()) mark_as_part(value);
+  taker(std::move(value));
 }
+
+void Picker::end_document() { hand_out(document_, std::exchange(whole_, {})); }
 
 }  // namespace netkite::kube

@@ -36,18 +36,23 @@ class Fields {
   std::map<std::string, Fields, std::less<>> keys_;
 };
 
+// False: more was wanted of it than is kept. What is in a list or has a name that nobody asked for by itself may be
+// missing then; a short value with a wanted name, such as metadata.name, is there.
+[[nodiscard]] bool is_whole(const Json& value);
+void mark_as_part(Json& object);
+
 // Hands out each element of the outermost object's list `items` as soon as it is there, and each document (without its
-// items) at its end. Both functions get a value of theirs.
+// items) at its end. Both functions get a value of theirs. Whoever may write an object decides how large it is, so what
+// is too large must not be the end of the others: it is handed out without being whole.
 class Picker : public JsonSink {
  public:
-  static constexpr std::size_t kMaxKept = 4U << 20;  // bytes of text in one document or item
+  static constexpr std::size_t kMaxKept = 4U << 20;   // bytes of text in one document or item
+  static constexpr std::size_t kMaxElements = 1001;   // of a list in it: one more than anybody takes, to be refused
+  static constexpr std::size_t kMaxNamedText = 1024;  // bytes of a value that is kept beyond kMaxKept, for its name
 
   using Taker = std::function<void(Json)>;
   Picker(Fields wanted, Taker item, Taker document)
       : wanted_(std::move(wanted)), item_(std::move(item)), document_(std::move(document)) {}
-
-  // More was wanted of one value than kMaxKept: parts have been left out, and the values are not to be trusted.
-  [[nodiscard]] bool overflowed() const { return overflowed_; }
 
   void begin_object() override { begin(Json::object()); }
   void begin_array() override { begin(Json::array()); }
@@ -57,7 +62,7 @@ class Picker : public JsonSink {
   void number(std::string_view digits) override;
   void literal(std::string_view word) override;
   void end_document() override;
-  [[nodiscard]] bool wants_text() const override { return skipped_ == 0 && next_ != nullptr; }
+  [[nodiscard]] bool wants_text() const override;
 
  private:
   // An open object or list that is kept.
@@ -70,6 +75,7 @@ class Picker : public JsonSink {
   void scalar(Json value, std::size_t bytes);
   void put(const std::string& key, Json value);
   void value_done();
+  void hand_out(const Taker& taker, Json value);
   [[nodiscard]] bool has_room(std::size_t bytes);
 
   Fields wanted_;
@@ -79,8 +85,7 @@ class Picker : public JsonSink {
   const Fields* next_ = &wanted_;  // what is wanted of the next value, null: nothing
   std::string key_;                // of the next value
   Json whole_;                     // the outermost value
-  std::size_t kept_ = 0;           // bytes, roughly
-  bool overflowed_ = false;
+  std::size_t kept_ = 0;           // bytes, roughly; with those that had no room
 };
 
 }  // namespace netkite::kube

@@ -24,6 +24,8 @@ Resource pods_on(const std::string& node) {
 Result<Pod> pod_from(const Json& object) {
   const auto metadata = member(object, "metadata");
   Pod pod{.space = text_at(metadata, "namespace"), .name = text_at(metadata, "name"), .uids = {}, .labels = {}};
+  const auto context = "pod " + pod.space + "/" + pod.name;
+  if (auto whole = check_whole(object); !whole) return wrap(whole.error(), context);
   for (auto uid : {text_at(metadata, "uid"), text_at(member(metadata, "annotations"), kStaticHash)}) {
     if (!uid.empty()) pod.uids.insert(std::move(uid));
   }
@@ -31,8 +33,7 @@ Result<Pod> pod_from(const Json& object) {
   if (!labels.is_object()) return pod;
   for (const auto& [key, value] : labels.items()) {
     if (!value.is_string()) {
-      return fail(Code::invalid,
-                  "pod " + pod.space + "/" + pod.name + ": metadata.labels." + key + ": it is no string");
+      return fail(Code::invalid, context + ": metadata.labels." + key + ": it is no string");
     }
     pod.labels.emplace(key, value.get_ref<const std::string&>());
   }

@@ -32,6 +32,11 @@ Json member(const Json& object, const char* key) {
   return found == object.end() ? Json() : *found;
 }
 
+Result<void> check_whole(const Json& object) {
+  if (is_whole(object)) return {};
+  return fail(Code::invalid, "it holds more than is kept of one object");
+}
+
 bool is_initial_events_end(const Json& object) {
   const auto metadata = object.find("metadata");
   if (metadata == object.end() || !metadata->is_object()) return false;
@@ -68,7 +73,6 @@ Result<void> Reading::take(unsigned code, std::string_view piece) {
     return {};
   }
   if (auto fed = stream_.feed(piece); !fed) return fed;
-  if (picker_.overflowed()) return fail(Code::invalid, "an object holds more than we keep");
   if (refusal_) return tl::make_unexpected(refused());
   return {};
 }

@@ -21,6 +21,8 @@ inline constexpr std::string_view kInitialEventsEnd = "k8s.io/initial-events-end
 [[nodiscard]] std::string text_at(const Json& object, std::string_view key);
 // A member that is an object or list, or an empty one.
 [[nodiscard]] Json member(const Json& object, const char* key);
+// invalid: it is not whole.
+[[nodiscard]] Result<void> check_whole(const Json& object);
 [[nodiscard]] bool is_initial_events_end(const Json& object);
 [[nodiscard]] std::string percent_encoded(std::string_view text);
 

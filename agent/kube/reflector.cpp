@@ -136,6 +136,7 @@ asio::awaitable<Result<void>> Reflector::list() {
       if (page.status == kGone) exact_ = true;  // a page's token has expired
       co_return fetched;
     }
+    if (auto whole = check_whole(head); !whole) co_return wrap(whole.error(), path_);
     if (!text_at(head, "kind").ends_with("List")) {
       co_return fail(Code::invalid, path_ + ": the answer is no list");
     }
@@ -219,7 +220,13 @@ void Reflector::take_event(const Json& event, Reading& reading) {
     const auto key = key_of(*object);
     if (known_.erase(key) > 0) events_.removed(key);
   } else if (type == "ADDED" || type == "MODIFIED") {
-    take_object(*object);
+    if (is_whole(event)) {
+      take_object(*object);
+    } else {
+      Json part = *object;
+      mark_as_part(part);
+      take_object(part);
+    }
   } else if (type != "BOOKMARK") {
     return reading.refuse("an event of the unknown type \"" + type + "\"");
   }
@@ -227,6 +234,8 @@ void Reflector::take_event(const Json& event, Reading& reading) {
   const bool end = reading.initial && type == "BOOKMARK" && is_initial_events_end(*object);
   // Until all are there no version is one to go on from.
   if (!version.empty() && (!reading.initial || end)) version_ = std::move(version);
+  // That of the initial events is an answer, and others need not follow.
+  if (type == "BOOKMARK" && !reading.initial) connection_->set_pause(pace_.silence);
   if (!end) return;
   reading.initial = false;
   connection_->set_pause(reading.pause_when_synced);

@@ -34,7 +34,8 @@ struct Resource {
   std::optional<Older> older = {};  // its objects are told just the same
 };
 
-// A key is "name", or "namespace/name". Objects hold the wanted fields alone and are not checked any further.
+// A key is "name", or "namespace/name". Objects hold the wanted fields alone and are not checked any further: they need
+// not even be whole.
 struct Events {
   std::function<void(const std::string& key, const Json& object)> changed;  // new, another one, or the same again
   std::function<void(const std::string& key)> removed;
@@ -55,7 +56,10 @@ struct Pace {
   std::chrono::milliseconds longest_absence{5'000};  // instead of longest_pause while nobody answers at all
   std::chrono::seconds watch{300};                   // the server is asked to end a watch after that time
   std::chrono::milliseconds initial_events{15'000};  // longest silence before all are there
-  unsigned page = 500;                               // objects
+  // Longest silence once the server has sent a bookmark, which comes about once a minute from then on, changes or not.
+  // A server that has stopped under a kernel that still answers shows by nothing else.
+  std::chrono::milliseconds silence{180'000};
+  unsigned page = 500;  // objects
   Deadlines deadlines;
 };
 

@@ -11,6 +11,7 @@ namespace netkite::kube {
 namespace {
 
 constexpr std::size_t kMaxEntries = 1000;  // in each list of a service
+static_assert(kMaxEntries < Picker::kMaxElements);
 // Each port is at each address. Full lists of ports at the ClusterIPs and balancers of two families are within it; by
 // default eight such services fit into the maps (services.max_frontends).
 constexpr std::size_t kMaxTogether = 4 * kMaxEntries;
@@ -179,6 +180,8 @@ Resource services() {
 
 Result<std::optional<Service>> service_from(const Json& object) {
   const auto metadata = member(object, "metadata");
+  const auto context = "service " + qualified_name(metadata);
+  if (auto whole = check_whole(object); !whole) return wrap(whole.error(), context);
   const auto spec = member(object, "spec");
   const auto texts = cluster_ip_texts(spec);
   if (!is_served(metadata) || text_at(spec, "type") == "ExternalName" || texts.empty() || texts[0] == "None") {
@@ -192,7 +195,7 @@ Result<std::optional<Service>> service_from(const Json& object) {
       read_addresses(object, service).and_then([&] { return read_behaviour(spec, service); }).and_then([&] {
         return check_size(service);
       });
-  if (!read) return wrap(read.error(), "service " + qualified_name(metadata));
+  if (!read) return wrap(read.error(), context);
   return service;
 }
 

@@ -24,7 +24,12 @@ kube::Node node(const std::string& name, std::initializer_list<const char*> rang
   for (const auto* address : addresses) made.addresses.push_back(Ip::parse(address).value());
   return made;
 }
+kube::Node at(kube::Node made, const char* created) {
+  made.created = created;
+  return made;
+}
 Cidr cidr(const char* text) { return Cidr::parse(text).value(); }
+Ip ip(const char* text) { return Ip::parse(text).value(); }
 
 TEST(Membership, PoolsAreTheOwnNodesInItsOrder) {
   const auto nodes = nodes_of({node("a", {"fd00:1::/64", "10.244.1.0/24"}, {}), node("b", {}, {}),
@@ -57,14 +62,44 @@ TEST(Membership, WhatOverlapsOrMakesNoSenseIsLeftOut) {
                               "a", {cidr("10.1.0.0/24")}, problems);
   ASSERT_EQ(peers.size(), 2U);
   EXPECT_THAT(peers[0].pod_ranges, ElementsAre(cidr("10.2.0.0/24")));
-  EXPECT_THAT(peers[1].addresses, ElementsAre(Ip::parse("2001:db8::3").value()));
+  EXPECT_THAT(peers[1].addresses, ElementsAre(ip("2001:db8::3")));
   EXPECT_THAT(peers[1].pod_ranges, ElementsAre(cidr("10.4.0.0/24")));
-  EXPECT_THAT(problems, ElementsAre(HasSubstr("node b: podCIDRs: 10.1.0.128/25 overlaps 10.1.0.0/24"),
-                                    HasSubstr("node c: address 192.0.2.2 is that of node b"),
-                                    HasSubstr("node c: podCIDRs: 10.2.0.0/16 overlaps 10.2.0.0/24"),
-                                    HasSubstr("node d: address 127.0.0.1"),
-                                    HasSubstr("node d: podCIDRs: 127.0.0.0/8 is loopback"),
-                                    HasSubstr("node e: address 10.1.0.9")));
+  EXPECT_THAT(
+      problems,
+      ElementsAre(HasSubstr("node b: podCIDRs: 10.1.0.128/25 overlaps 10.1.0.0/24"),
+                  HasSubstr("node d: address 127.0.0.1"), HasSubstr("node d: podCIDRs: 127.0.0.0/8 is loopback"),
+                  HasSubstr("node e: address 10.1.0.9"), HasSubstr("node c: address 192.0.2.2 is that of node b"),
+                  HasSubstr("node c: podCIDRs: 10.2.0.0/16 overlaps 10.2.0.0/24")));
+}
+
+TEST(Membership, TheNewestObjectHasTheAddress) {
+  const auto old = at(node("a", {"10.1.0.0/24"}, {"192.0.2.1", "2001:db8::1"}), "2025-12-31T23:59:59Z");
+  const auto fresh = at(node("b", {"10.1.0.0/24"}, {"192.0.2.1"}), "2026-01-01T00:00:00Z");
+  const auto same_second = at(node("c", {"10.3.0.0/24"}, {"192.0.2.1"}), "2026-01-01T00:00:00Z");
+  const auto timeless = node("0", {"10.4.0.0/24"}, {"2001:db8::1"});
+  std::vector<std::string> problems;
+  const auto peers = peers_of(nodes_of({timeless, old, fresh, same_second}), "x", {}, problems);
+  ASSERT_EQ(peers.size(), 2U);
+  EXPECT_EQ(peers[0].name, "b");
+  EXPECT_THAT(peers[0].addresses, ElementsAre(ip("192.0.2.1")));
+  EXPECT_THAT(peers[0].pod_ranges, ElementsAre(cidr("10.1.0.0/24")));
+  EXPECT_EQ(peers[1].name, "a");
+  EXPECT_THAT(peers[1].addresses, ElementsAre(ip("2001:db8::1")));
+  EXPECT_THAT(problems, ElementsAre("node 0: address 2001:db8::1 is that of node a",
+                                    "node a: address 192.0.2.1 is that of node b",
+                                    HasSubstr("node a: podCIDRs: 10.1.0.0/24 overlaps 10.1.0.0/24"),
+                                    "node c: address 192.0.2.1 is that of node b"));
+}
+
+TEST(Membership, ANewObjectTakesNoRangeAway) {
+  const auto old = at(node("b", {"10.2.0.0/24"}, {"192.0.2.2"}), "2025-12-31T23:59:59Z");
+  const auto fresh = at(node("d", {"10.2.0.0/25"}, {"192.0.2.4"}), "2026-01-01T00:00:00Z");
+  std::vector<std::string> problems;
+  const auto peers = peers_of(nodes_of({old, fresh}), "x", {}, problems);
+  ASSERT_EQ(peers.size(), 2U);
+  EXPECT_THAT(peers[0].pod_ranges, ElementsAre(cidr("10.2.0.0/24")));
+  EXPECT_THAT(peers[1].pod_ranges, IsEmpty());
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("node d: podCIDRs: 10.2.0.0/25 overlaps 10.2.0.0/24")));
 }
 
 }  // namespace

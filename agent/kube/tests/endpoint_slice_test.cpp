@@ -182,6 +182,18 @@ TEST(EndpointSlice, ListsHaveAnEnd) {
   EXPECT_THAT(endpoint_slice_from(json, "a").error().message, HasSubstr("ports: more than 1000"));
 }
 
+// The API lets each of 1000 endpoints have 100 addresses.
+TEST(EndpointSlice, IsRefusedUnlessItIsWhole) {
+  auto json = object();
+  json["endpoints"] = Json::array_t(1000, {{"addresses", Json::array_t(100, "10.0.0.1")}});
+  const auto slice = endpoint_slice_from(picked(json), "a");
+  ASSERT_FALSE(slice);
+  EXPECT_EQ(slice.error().code, Code::invalid);
+  EXPECT_THAT(slice.error().message, HasSubstr("endpoint slice shop/web-x1: it holds more than is kept"));
+  json["addressType"] = "FQDN";
+  EXPECT_EQ(endpoint_slice_from(picked(json), "a"), std::nullopt);
+}
+
 TEST(EndpointSlice, TooManyZonesAreNoHints) {
   auto json = object();
   json["endpoints"].clear();

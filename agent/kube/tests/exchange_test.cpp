@@ -64,6 +64,15 @@ TEST(Exchange, GivesTheWantedFields) {
   EXPECT_THAT(server.last_head, HasSubstr("GET /x HTTP/1.1"));
 }
 
+TEST(Exchange, HalfAnObjectIsNoAnswer) {
+  boost::asio::io_context context;
+  Json object = {{"a", Json::array_t(6, std::string(1U << 20, 'x'))}};
+  Server server(context, [&object](const std::string&) { return whole(200, object.dump()); });
+  const auto done = exchange_with(server, context, {.target = "/x", .patch = {}, .body = {}});
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().message, HasSubstr("/x: it holds more than is kept"));
+}
+
 TEST(Exchange, WhatIsNotThereIsToldApart) {
   boost::asio::io_context context;
   Server server(context, [](const std::string&) { return whole(404, R"({"message":"x not found"})"); });

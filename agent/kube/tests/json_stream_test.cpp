@@ -16,7 +16,7 @@ using ::testing::IsEmpty;
 
 struct Picked {
   std::vector<Json> items, documents;
-  bool good = false, whole = false, overflowed = false;
+  bool good = false, whole = false;
 };
 
 // Feeds `text` in pieces of `size` bytes.
@@ -31,7 +31,6 @@ Picked pick(const std::string& text, std::size_t size, Fields fields = {}) {
     picked.good = stream.feed(std::string_view(text).substr(at, size)).has_value();
   }
   picked.whole = stream.between_documents();
-  picked.overflowed = picker.overflowed();
   return picked;
 }
 
@@ -128,15 +127,48 @@ TEST(Picker, HandsItemsOutOneByOne) {
               ElementsAre(Json::parse(R"({"kind":"L","items":[],"metadata":{"resourceVersion":"7"}})")));
 }
 
-TEST(Picker, SaysWhenAValueIsTooLarge) {
-  std::string list = R"({"items":[)";
-  for (int i = 0; i < 6; ++i) list += "{\"a\":\"" + std::string(1U << 20, 'x') + "\"},";
-  // Six items of a megabyte are fine, one of six is not.
-  EXPECT_FALSE(pick(list + "0]}", 65536).overflowed);
-  EXPECT_TRUE(pick(R"({"other":)" + list.substr(9) + "0]}", 65536).overflowed);
-  std::string hollow = "[";
-  for (int i = 0; i < 100'000; ++i) hollow += "[],";
-  EXPECT_TRUE(pick(hollow + "0]", 65536).overflowed);
+std::string repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += (i == 0 ? "" : ",") + text;
+  return all;
+}
+
+TEST(Picker, OnlyWhatIsTooLargeIsNotWhole) {
+  const auto megabyte = "\"" + std::string(1U << 20, 'x') + "\"";
+  const auto huge = R"({"before":"b","list":[)" + repeated(megabyte, 6) + R"(],"map":{"k":"v"},"late":)" + megabyte +
+                    R"(,"meta":{"name":"n","all":["v"]}})";
+  const Fields fields{"before", "list", "map", "late", "meta.name", "meta.all"};
+  const auto check = [](const std::vector<Json>& values) {
+    ASSERT_EQ(values.size(), 3U);
+    EXPECT_TRUE(is_whole(values[0]));
+    EXPECT_FALSE(is_whole(values[1]));
+    EXPECT_EQ(values[1].value("before", ""), "b");
+    EXPECT_EQ(values[1].value("list", Json()).size(), 3U);
+    // What has come behind it has a name, or is left out.
+    EXPECT_EQ(values[1].value("map", Json()), Json::object());
+    EXPECT_FALSE(values[1].contains("late"));
+    EXPECT_EQ(values[1].value("meta", Json()), Json({{"name", "n"}, {"all", Json::array()}}));
+    EXPECT_EQ(values[2], Json({{"before", "b"}}));
+  };
+  const auto small = R"({"before":"b"})";
+  check(
+      pick(R"({"items":[)" + std::string(small) + "," + huge + "," + small + "]}", 65536, fields.below("items")).items);
+  check(pick(small + huge + small, 65536, fields).documents);
+  // Six of a megabyte are fine one by one.
+  const auto list = pick(R"({"items":[)" + repeated("{\"late\":" + megabyte + "}", 6) + "]}", 65536);
+  ASSERT_EQ(list.items.size(), 6U);
+  EXPECT_TRUE(std::ranges::all_of(list.items, is_whole) && is_whole(list.documents.at(0)));
+}
+
+TEST(Picker, KeepsTheBeginningOfALongList) {
+  const auto picked = pick(R"({"items":[{"l":[)" + repeated(R"([7,{"a":"x"}])", 60'000) + R"(],"n":1}]})", 65536);
+  ASSERT_EQ(picked.items.size(), 1U);
+  EXPECT_TRUE(is_whole(picked.items[0]));
+  EXPECT_EQ(picked.items[0]["l"].size(), Picker::kMaxElements);
+  EXPECT_EQ(picked.items[0]["l"].back(), Json::parse(R"([7,{"a":"x"}])"));
+  EXPECT_EQ(picked.items[0].value("n", 0), 1);
+  // The items are no list that is kept.
+  EXPECT_EQ(pick(R"({"items":[)" + repeated("{}", 2000) + "]}", 65536).items.size(), 2000U);
 }
 
 // Valid documents that were damaged: whatever comes, it ends with an answer, and with the library's where that one

@@ -17,16 +17,30 @@ Cidr cidr(const char* text) { return Cidr::parse(text).value(); }
 Ip ip(const char* text) { return Ip::parse(text).value(); }
 
 TEST(Node, HasItsRangesInAnyOrderAndOneAddressOfEachFamily) {
-  const auto node = node_from(Json::parse(R"({"metadata":{"name":"a"},
+  const auto node = node_from(Json::parse(R"({"metadata":{"name":"a","creationTimestamp":"2026-01-02T03:04:05Z"},
     "spec":{"podCIDR":"fd00:1::/64","podCIDRs":["fd00:1::/64","10.244.1.0/24"]},
     "status":{"addresses":[{"type":"Hostname","address":"a"},{"type":"InternalIP","address":"2001:db8::1"},
       {"type":"ExternalIP","address":"203.0.113.1"},{"type":"InternalIP","address":"192.0.2.1"},
       {"type":"InternalIP","address":"192.0.2.9"}]}})"));
   ASSERT_TRUE(node) << node.error().message;
   EXPECT_EQ(node->name, "a");
+  EXPECT_EQ(node->created, "2026-01-02T03:04:05Z");
   EXPECT_THAT(node->pod_ranges, ElementsAre(cidr("fd00:1::/64"), cidr("10.244.1.0/24")));
   EXPECT_THAT(node->addresses, ElementsAre(ip("2001:db8::1"), ip("192.0.2.1")));
   EXPECT_EQ(node_from(to_json(*node)), *node);
+}
+
+TEST(Node, NeedsNoMoreThanTheFieldsThatAreAskedFor) {
+  const auto json = Json::parse(R"({"metadata":{"name":"a","uid":"u","creationTimestamp":"2026-01-02T03:04:05Z",
+    "labels":{"topology.kubernetes.io/zone":"z"}},"spec":{"podCIDRs":["10.244.1.0/24"]},
+    "status":{"addresses":[{"type":"InternalIP","address":"192.0.2.1"}]}})");
+  auto fields = nodes().fields;
+  fields.merge({"metadata.name"});
+  Json picked;
+  Picker picker(std::move(fields), {}, [&picked](Json document) { picked = std::move(document); });
+  ASSERT_TRUE(JsonStream(picker).feed(json.dump()));
+  EXPECT_FALSE(picked["metadata"].contains("uid"));
+  EXPECT_EQ(node_from(picked).value(), node_from(json).value());
 }
 
 TEST(Node, OldServersHaveOneRange) {
@@ -51,6 +65,12 @@ TEST(Node, NonsenseIsNamed) {
   EXPECT_THAT(message(R"({"spec":{"podCIDRs":[1]}})"), HasSubstr("no string"));
   EXPECT_THAT(message(R"({"status":{"addresses":[{"type":"InternalIP","address":"x"}]}})"),
               HasSubstr("status.addresses"));
+}
+
+TEST(Node, IsRefusedUnlessItIsWhole) {
+  auto json = Json::parse(R"({"metadata":{"name":"a"}})");
+  mark_as_part(json);
+  EXPECT_THAT(node_from(json).error().message, HasSubstr("node a: it holds more than is kept"));
 }
 
 TEST(Query, IsEncoded) {

@@ -38,6 +38,12 @@ TEST(Pod, LabelsAreStrings) {
   EXPECT_THAT(pod.error().message, HasSubstr("pod n/p: metadata.labels.app"));
 }
 
+TEST(Pod, IsRefusedUnlessItIsWhole) {
+  auto json = Json::parse(R"({"metadata": {"namespace": "n", "name": "p"}})");
+  mark_as_part(json);
+  EXPECT_THAT(pod_from(json).error().message, HasSubstr("pod n/p: it holds more than is kept"));
+}
+
 TEST(Pod, OnlyThoseOfTheNodeAreAskedFor) {
   EXPECT_EQ(pods_on("node a").selector, "fieldSelector=spec.nodeName%3Dnode%20a");
 }

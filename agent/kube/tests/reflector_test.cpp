@@ -71,15 +71,22 @@ class ReflectorTest : public ::testing::Test {
         Pace{.first_pause = milliseconds(1),
              .longest_pause = milliseconds(20),
              .initial_events = milliseconds(300),
+             .silence = milliseconds(300),
              .deadlines = {.connect = milliseconds(500), .exchange = milliseconds(300)}});
     boost::asio::co_spawn(context, reflector->run(), [](const std::exception_ptr& error) { EXPECT_FALSE(error); });
-    context.run_for(std::chrono::seconds(20));
+    context.run_for(limit);
+    if (!context.stopped()) {
+      reflector->stop();
+      server.stop();
+      context.run_for(std::chrono::seconds(20));
+    }
     targets = server.targets;
     head = server.last_head;
     std::filesystem::remove(file);
     return words;
   }
 
+  std::chrono::milliseconds limit = std::chrono::seconds(20);
   std::string selector;
   std::optional<Resource::Older> older;
   std::map<std::string, Json> objects;
@@ -252,6 +259,70 @@ TEST_F(ReflectorTest, VersionsThatAreAlwaysTooOldAreAProblem) {
       },
       [](const std::string& word) { return word.front() == '!'; });
   EXPECT_THAT(words.back(), HasSubstr("has just named"));
+}
+
+TEST_F(ReflectorTest, AServerThatSendsBookmarksNoMoreIsAskedAgain) {
+  int watches = 0;
+  const auto words = run(
+      [&watches](const std::string& target) {
+        if (has(target, "sendInitialEvents")) return whole(422, kRefused);
+        if (!has(target, "watch=true")) return whole(200, list(object("a", "1"), R"("resourceVersion":"7")"));
+        const auto told = ++watches == 1 ? event("BOOKMARK", R"({"metadata":{"resourceVersion":"9"}})")
+                                         : event("ADDED", object("b", "10"));
+        return streamed(told, Then::hang);
+      },
+      [](const std::string& word) { return word == "+b"; });
+  EXPECT_THAT(words, ElementsAre("+a", "ok", "synced", "ok", HasSubstr("no answer in time"), "ok", "+b"));
+  EXPECT_THAT(targets.back(), HasSubstr("&resourceVersion=9"));
+}
+
+TEST_F(ReflectorTest, AServerThatHasNotSentBookmarksMayBeSilent) {
+  limit = std::chrono::milliseconds(1000);  // the silence after a bookmark, three times
+  const std::string end = R"({"metadata":{"resourceVersion":"7","annotations":{"k8s.io/initial-events-end":"true"}}})";
+  const auto never = [](const std::string&) { return false; };
+  EXPECT_THAT(run([&end](const std::string&) { return streamed(event("BOOKMARK", end), Then::hang); }, never),
+              ElementsAre("ok", "synced"));
+  EXPECT_THAT(run(
+                  [](const std::string& target) {
+                    if (has(target, "sendInitialEvents")) return whole(422, kRefused);
+                    if (has(target, "watch=true")) return streamed(event("ADDED", object("a", "8")), Then::hang);
+                    return whole(200, list("", R"("resourceVersion":"7")"));
+                  },
+                  never),
+              ElementsAre("ok", "synced", "ok", "+a"));
+}
+
+TEST_F(ReflectorTest, AnObjectThatIsTooLargeHoldsUpNobodyElse) {
+  const auto large = [](const std::string& name, const std::string& version) {
+    auto json = Json::parse(object(name, version));
+    json["y"]["z"] = Json::array_t(6, std::string(1U << 20, 'x'));
+    return json.dump();
+  };
+  for (const bool streams : {true, false}) {
+    objects.clear();
+    int watches = 0;
+    const auto words = run(
+        [&](const std::string& target) {
+          const std::string end =
+              R"({"metadata":{"resourceVersion":"7","annotations":{"k8s.io/initial-events-end":"true"}}})";
+          if (has(target, "sendInitialEvents")) {
+            return streams ? streamed(event("ADDED", object("a", "1")) + event("ADDED", large("b", "2")) +
+                                          event("ADDED", object("c", "3")) + event("BOOKMARK", end),
+                                      Then::close)
+                           : whole(422, kRefused);
+          }
+          if (!has(target, "watch=true")) {
+            return whole(200, list(object("a", "1") + "," + large("b", "2") + "," + object("c", "3"),
+                                   R"("resourceVersion":"7")"));
+          }
+          if (++watches == 1) return streamed(event("MODIFIED", large("c", "8")), Then::close);
+          return streamed(event("DELETED", large("b", "9")) + event("ADDED", object("d", "10")), Then::hang);
+        },
+        [](const std::string& word) { return word == "+d"; });
+    EXPECT_THAT(words, ElementsAre("+a", "+b", "+c", "ok", "synced", "ok", "+c", "ok", "-b", "+d"));
+    EXPECT_THAT(targets.back(), HasSubstr("&resourceVersion=8"));
+    for (const auto& [name, each] : objects) EXPECT_EQ(is_whole(each), name == "a" || name == "d") << name;
+  }
 }
 
 TEST_F(ReflectorTest, SaysWhatIsWrongAndTriesAgain) {

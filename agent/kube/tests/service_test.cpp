@@ -62,14 +62,20 @@ TEST(Service, HasAllThatCounts) {
                           ServicePort{.name = "sctp", .protocol = Protocol::sctp, .port = 9, .node_port = 0}));
 }
 
-TEST(Service, NeedsNoMoreThanTheFieldsThatAreAskedFor) {
+// As it comes from the API server.
+Json picked(const Json& json) {
   auto fields = services().fields;
   fields.merge({"metadata.name", "metadata.namespace"});
   Json picked;
   Picker picker(std::move(fields), {}, [&picked](Json document) { picked = std::move(document); });
-  ASSERT_TRUE(JsonStream(picker).feed(object(kWhole).dump()));
-  EXPECT_FALSE(picked["metadata"].contains("uid"));
-  EXPECT_EQ(read(picked), read(object(kWhole)));
+  EXPECT_TRUE(JsonStream(picker).feed(json.dump()));
+  return picked;
+}
+
+TEST(Service, NeedsNoMoreThanTheFieldsThatAreAskedFor) {
+  const auto json = picked(object(kWhole));
+  EXPECT_FALSE(json["metadata"].contains("uid"));
+  EXPECT_EQ(read(json), read(object(kWhole)));
 }
 
 TEST(Service, HasDefaults) {
@@ -153,6 +159,25 @@ TEST(Service, ListsHaveAnEnd) {
   EXPECT_THAT(service_from(json).error().message, HasSubstr("spec.externalIPs: it holds more than 1000"));
   json["spec"]["externalIPs"].erase(0);
   EXPECT_EQ(read(json).external_ips.size(), 1000U);
+}
+
+TEST(Service, IsRefusedByTheNameOfItsLongListHoweverLongThatIs) {
+  for (const char* field : {"externalIPs", "loadBalancerSourceRanges", "ports"}) {
+    auto json = object();
+    json["spec"][field] = Json::array_t(60'000, "198.51.100.1/32");
+    json = picked(json);
+    EXPECT_TRUE(is_whole(json)) << field;
+    EXPECT_THAT(service_from(json).error().message,
+                HasSubstr("service shop/web: spec." + std::string(field) + ": it holds more than 1000"));
+  }
+}
+
+TEST(Service, IsRefusedUnlessItIsWhole) {
+  for (const char* more : {"{}", R"({"spec": {"clusterIP": "", "clusterIPs": []}})"}) {
+    auto json = object(more);
+    mark_as_part(json);
+    EXPECT_THAT(service_from(json).error().message, HasSubstr("service shop/web: it holds more than is kept")) << more;
+  }
 }
 
 TEST(Service, EachPortAtEachAddressHasAnEnd) {
