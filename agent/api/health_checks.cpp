@@ -6,9 +6,9 @@
 
 namespace netkite::api {
 
-void HealthChecks::follow(Checks checks, bool healthy) {
+void HealthChecks::follow(Checks checks, NodeHealth node) {
   checks_ = std::move(checks);
-  healthy_ = healthy;
+  node_ = node;
   for (auto each = servers_.begin(); each != servers_.end();) {
     if (checks_.contains(each->first) || each->first == proxy_port_) {
       ++each;
@@ -53,8 +53,8 @@ WebReply HealthChecks::answer(std::uint16_t port) const {
   const auto& check = checks_.at(port);
   const nlohmann::ordered_json body{{"service", {{"namespace", check.space}, {"name", check.name}}},
                                     {"localEndpoints", check.endpoints},
-                                    {"serviceProxyHealthy", healthy_}};
-  return {.status = healthy_ && check.endpoints > 0 ? 200U : 503U,
+                                    {"serviceProxyHealthy", node_.healthy}};
+  return {.status = node_.healthy && check.endpoints > 0 ? 200U : 503U,
           .body = body.dump(2) + "\n",
           .content_type = "application/json",
           .headers = {{"X-Content-Type-Options", "nosniff"},
@@ -63,8 +63,9 @@ WebReply HealthChecks::answer(std::uint16_t port) const {
 
 WebReply HealthChecks::answer_for_proxy(std::string_view path) const {
   if (path != "/healthz" && path != "/livez") return {.status = 404, .body = "only /healthz and /livez\n"};
-  const nlohmann::json body{{"serviceProxyHealthy", healthy_}};
-  return {.status = healthy_ ? 200U : 503U,
+  const nlohmann::json body{{"serviceProxyHealthy", node_.healthy}, {"nodeLeaves", node_.leaving}};
+  const bool well = node_.healthy && (!node_.leaving || path == "/livez");
+  return {.status = well ? 200U : 503U,
           .body = body.dump() + "\n",
           .content_type = "application/json",
           .headers = {{"X-Content-Type-Options", "nosniff"}}};

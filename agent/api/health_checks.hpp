@@ -3,7 +3,8 @@
 // Each service has a port for that, its healthCheckNodePort, on all addresses of the node. The answers are
 // kube-proxy's: 200 with endpoints while services are served, else 503, and the count as JSON and as the header
 // X-Load-Balancing-Endpoint-Weight (KEP-4444 names its readers), whatever the path. About the rest: whether the node
-// serves services at all, at the paths /healthz and /livez of one more port (KEP-3458).
+// serves services at all, at the paths /healthz and /livez of one more port; the first, which load balancers ask, says
+// no as well when the node is about to go (KEP-3836).
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -27,9 +28,12 @@ class HealthChecks {
   HealthChecks(boost::asio::io_context& context, std::uint16_t proxy_port)
       : context_(context), proxy_port_(proxy_port) {}
 
-  // Listens on these ports and no others. Ports that could not be had before are tried again. `healthy`: what the
-  // cluster says is in force here.
-  void follow(Checks checks, bool healthy);
+  struct NodeHealth {
+    bool healthy = false;  // what the cluster says is in force here
+    bool leaving = false;  // nobody new is to be sent here
+  };
+  // Listens on these ports and no others. Ports that could not be had before are tried again.
+  void follow(Checks checks, NodeHealth node);
   // A line for each port that cannot be had.
   [[nodiscard]] std::vector<std::string> problems() const;
   void stop();
@@ -41,7 +45,7 @@ class HealthChecks {
 
   boost::asio::io_context& context_;
   std::uint16_t proxy_port_;
-  bool healthy_ = false;
+  NodeHealth node_;
   Checks checks_;
   std::map<std::uint16_t, std::shared_ptr<WebServer>> servers_;
   std::map<std::uint16_t, std::string> troubles_;

@@ -75,6 +75,7 @@ std::vector<kube::Subscription> Services::subscriptions() {
 
 void Services::set_own_node(const kube::Node& node) {
   node_known_ = true;
+  leaving_ = node.leaving;
   recall_own_node(node);
 }
 
@@ -170,7 +171,8 @@ void Services::work() {
   if (in_force_ && all_known() && std::exchange(waits_, false)) ready_();
   // Told of a failure, too: a load balancer must not go by what this node has had. Before all is known it only hears
   // whether there is something in force.
-  health_checks_.follow(all_known() ? registry_.health_checks() : api::HealthChecks::Checks(), in_force_ && !waits_);
+  health_checks_.follow(all_known() ? registry_.health_checks() : api::HealthChecks::Checks(),
+                        {.healthy = in_force_ && !waits_, .leaving = leaving_});
   write_trouble_ = written ? std::string() : "services: " + written.error().message;
   if (attach_trouble_.empty() && write_trouble_.empty() && health_checks_.problems().empty()) return;
   timer_.expires_after(pause_);

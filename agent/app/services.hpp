@@ -75,6 +75,7 @@ class Services {
   std::map<std::string, std::string> unreadable_;  // by kind and key: why
   api::CallTimes writes_;
   std::string attach_trouble_, write_trouble_;
+  bool leaving_ = false;  // the own node
   bool services_synced_ = false, slices_synced_ = false, node_known_ = false;
   std::function<void()> ready_;
   std::function<void(bool gone)> changed_;

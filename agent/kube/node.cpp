@@ -13,6 +13,16 @@ constexpr std::string_view kZone = "topology.kubernetes.io/zone";
 constexpr std::string_view kNetworkUnavailable = "NetworkUnavailable";
 constexpr std::size_t kMaxAddresses = 64;  // looked at: the kubelet reports a handful
 
+constexpr std::string_view kLeavingTaint = "ToBeDeletedByClusterAutoscaler";
+
+Json taints_of(const Json& object) { return member(member(object, "spec"), "taints"); }
+
+bool has_taint(const Json& object, std::string_view key) {
+  const auto taints = taints_of(object);
+  return taints.is_array() &&
+         std::ranges::any_of(taints, [key](const Json& taint) { return text_at(taint, "key") == key; });
+}
+
 Result<std::vector<Cidr>> ranges_of(const Json& spec) {
   auto texts = member(spec, "podCIDRs");
   if (!texts.is_array() || texts.empty()) {
@@ -49,9 +59,9 @@ Resource nodes() {
                     .path = "/api/v1/nodes",
                     .namespaced = false,
                     .selector = "",
-                    .fields = {"metadata.creationTimestamp", "spec.podCIDR", "spec.podCIDRs", "spec.taints.key",
-                               "status.addresses.type", "status.addresses.address", "status.conditions.type",
-                               "status.conditions.status"}};
+                    .fields = {"metadata.creationTimestamp", "metadata.deletionTimestamp", "spec.podCIDR",
+                               "spec.podCIDRs", "spec.taints.key", "status.addresses.type", "status.addresses.address",
+                               "status.conditions.type", "status.conditions.status"}};
   resource.fields.add_keys({"metadata", "labels", kZone});
   return resource;
 }
@@ -62,6 +72,7 @@ Result<Node> node_from(const Json& object) {
   node.name = text_at(metadata, "name");
   if (auto whole = check_whole(object); !whole) return wrap(whole.error(), "node " + node.name);
   node.created = text_at(metadata, "creationTimestamp");
+  node.leaving = !text_at(metadata, "deletionTimestamp").empty() || has_taint(object, kLeavingTaint);
   node.zone = text_at(member(metadata, "labels"), kZone);
   auto ranges = ranges_of(member(object, "spec"));
   if (!ranges) return wrap(ranges.error(), "node " + node.name);
@@ -74,7 +85,7 @@ Result<Node> node_from(const Json& object) {
 
 NodeMarks marks_from(const Json& object) {
   NodeMarks marks;
-  const auto taints = member(member(object, "spec"), "taints");
+  const auto taints = taints_of(object);
   for (std::size_t i = 0; taints.is_array() && i < taints.size(); ++i) {
     marks.taints.push_back(text_at(taints[i], "key") == kNotReadyTaint);
   }

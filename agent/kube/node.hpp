@@ -20,6 +20,9 @@ struct Node {
   std::vector<Ip> addresses;     // the first InternalIP of each family
   std::string zone;              // label topology.kubernetes.io/zone
 
+  // Deleted, or the autoscaler is about to take the machine away: nobody new is to be sent there.
+  bool leaving = false;
+
   bool operator==(const Node&) const = default;
 };
 

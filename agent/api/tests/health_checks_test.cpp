@@ -37,8 +37,8 @@ class HealthChecksTest : public ::testing::Test {
     work_.reset();
     loop_.join();
   }
-  void follow(const HealthChecks::Checks& checks, bool healthy = true) {
-    on_agent([&] { checks_.follow(checks, healthy); });
+  void follow(const HealthChecks::Checks& checks, bool healthy = true, bool leaving = false) {
+    on_agent([&] { checks_.follow(checks, {.healthy = healthy, .leaving = leaving}); });
   }
   std::vector<std::string> problems() {
     return on_agent([this] { return checks_.problems(); });
@@ -121,6 +121,17 @@ TEST_F(HealthChecksTest, SayWhetherServicesAreServedAtAll) {
   EXPECT_THAT(get(proxy_port_, "/metrics"), HasSubstr("404 Not Found"));
   follow({}, false);
   EXPECT_THAT(get(proxy_port_, "/healthz"), HasSubstr("503 Service Unavailable"));
+}
+
+// Load balancers ask one of the two, probes the other.
+TEST_F(HealthChecksTest, NobodyNewIsSentToANodeThatLeaves) {
+  const auto port = free_port();
+  follow({{port, check(1)}}, true, true);
+  EXPECT_THAT(get(proxy_port_, "/healthz"), HasSubstr("503 Service Unavailable"));
+  EXPECT_THAT(get(proxy_port_, "/livez"), HasSubstr("200 OK"));
+  EXPECT_THAT(get(port), HasSubstr("200 OK"));
+  follow({}, false, false);
+  EXPECT_THAT(get(proxy_port_, "/livez"), HasSubstr("503 Service Unavailable"));
 }
 
 TEST_F(HealthChecksTest, AreOnEveryAddressOfBothFamilies) {

@@ -213,6 +213,9 @@ TEST_F(ServicesTest, TheNodesHealthGoesByWhatIsInForce) {
     EXPECT_EQ(asked("/healthz"), former ? "HTTP/1.1 200" : "HTTP/1.1 503");
     sync();
     EXPECT_EQ(asked("/healthz"), "HTTP/1.1 200");
+    services_->set_own_node({.leaving = true});
+    EXPECT_EQ(asked("/healthz"), "HTTP/1.1 503");
+    EXPECT_EQ(asked("/livez"), "HTTP/1.1 200");
     services_->stop();
     work();
   }

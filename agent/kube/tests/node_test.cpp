@@ -43,6 +43,22 @@ TEST(Node, NeedsNoMoreThanTheFieldsThatAreAskedFor) {
   EXPECT_EQ(node_from(picked).value(), node_from(json).value());
 }
 
+TEST(Node, LeavesWhenItIsDeletedOrTheAutoscalerSaysSo) {
+  const auto leaves = [](const char* text) {
+    const auto json = Json::parse(text);
+    auto fields = nodes().fields;
+    fields.merge({"metadata.name"});
+    Json picked;
+    Picker picker(std::move(fields), {}, [&picked](Json document) { picked = std::move(document); });
+    EXPECT_TRUE(JsonStream(picker).feed(json.dump()));
+    return node_from(picked).value().leaving;
+  };
+  EXPECT_FALSE(leaves(R"({"metadata":{"name":"a"},"spec":{"taints":[{"key":"a","effect":"NoSchedule"}]}})"));
+  EXPECT_TRUE(leaves(R"({"metadata":{"name":"a","deletionTimestamp":"2026-01-02T03:04:05Z"}})"));
+  EXPECT_TRUE(
+      leaves(R"({"metadata":{"name":"a"},"spec":{"taints":[{"key":"a"},{"key":"ToBeDeletedByClusterAutoscaler"}]}})"));
+}
+
 TEST(Node, OldServersHaveOneRange) {
   EXPECT_THAT(node_from(Json::parse(R"({"metadata":{"name":"a"},"spec":{"podCIDR":"10.244.1.0/24"}})"))->pod_ranges,
               ElementsAre(cidr("10.244.1.0/24")));
