@@ -51,12 +51,10 @@ equal "the root of the hierarchy, seen from the agent" "/host${group%/*}" "$(in_
 note "a pod's connected UDP socket, whose backend goes: the agent gets into the pod's network namespace"
 kubectl create service clusterip flow --tcp 53 --dry-run=client -o json | jq '.spec.ports[0].protocol = "UDP" | .spec.selector = null' | kubectl create -f -
 kubectl create -f - <<YAML
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: flow-1, labels: {kubernetes.io/service-name: flow}}
-addressType: IPv4
-endpoints: [{addresses: [$(lab_ip control 4)]}]
-ports: [{name: '53', protocol: UDP, port: 9}]
+apiVersion: v1
+kind: Endpoints
+metadata: {name: flow}
+subsets: [{addresses: [{ip: $(lab_ip control 4)}], ports: [{name: '53', protocol: UDP, port: 9}]}]
 YAML
 flows() { netkite_on a services | jq -c '[.services[] | select(.service == "default/flow") | .backends_total]'; }
 until_true 20 eval '[ "$(flows)" = "[1]" ]' || fail "no service: $(netkite_on a services)"
@@ -68,7 +66,7 @@ spec: {nodeName: a, terminationGracePeriodSeconds: 1, automountServiceAccountTok
   containers: [{name: main, image: '$image', imagePullPolicy: Never, command: [/bin/flow, $(kubectl get service flow -o json | jq .spec.clusterIP), '53']}]}
 YAML
 eventually 60 '[ "$(kubectl logs flow)" = connected ]' || fail "the pod does not connect: $(kubectl describe pod flow | tail -5)"
-kubectl delete endpointslice flow-1
+kubectl delete endpoints flow
 eventually 20 '[ "$(kubectl logs flow | tail -n 1)" = "Software caused connection abort" ]' ||
   fail "the socket is left alone: $(kubectl logs flow; netkite_on a status | jq -c .problems)"
 equal "problems" "[]" "$(netkite_on a status | jq -c .problems)"
