@@ -18,7 +18,8 @@ note "refusals"
 contains "what was said" portmap "$(cat "$lab/said")"
 equal "files" "" "$(there)"
 touch "$HOST_BIN/portmap"
-umount /sys/fs/bpf
+# The machine may have one of its own under the test's.
+while [ "$(stat -f -c %T /sys/fs/bpf)" = bpf_fs ]; do umount /sys/fs/bpf; done
 ! node_files install || fail "installed on a node without a BPF file system"
 contains "what was said" 'mount -t bpf' "$(cat "$lab/said")"
 mount -t bpf bpf /sys/fs/bpf
