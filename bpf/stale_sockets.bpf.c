@@ -8,6 +8,7 @@
 #include <linux/in.h>
 
 #include "lib/backends.h"
+#include "lib/mapped.h"
 
 #define NK_CONNECTED 1 /* TCP_ESTABLISHED of net/tcp_states.h, which datagrams' sockets use as well */
 
@@ -58,13 +59,6 @@ struct nk_each_socket {
 	struct nk_socket *socket;
 };
 
-static __always_inline void read4(__u32 *to, __be32 address)
-{
-	to[0] = to[1] = 0;
-	to[2] = bpf_htonl(0xffff);
-	to[3] = address;
-}
-
 static __always_inline void read6(__u32 *to, const struct in6_addr *address)
 {
 	to[0] = address->in6_u.u6_addr32[0];
@@ -73,14 +67,9 @@ static __always_inline void read6(__u32 *to, const struct in6_addr *address)
 	to[3] = address->in6_u.u6_addr32[3];
 }
 
-static __always_inline bool same_words(const __u32 *a, const __u32 *b)
-{
-	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
-}
-
 static __always_inline bool is_to(const struct nk_service_address *peer, const struct nk_stale_socket *socket)
 {
-	return same_words(peer->address, socket->remote) && peer->port == socket->remote_port;
+	return nk_same_address(peer->address, socket->remote) && peer->port == socket->remote_port;
 }
 
 /* By more than its number, which after a restart of the agent may be given once more. */
@@ -88,7 +77,7 @@ static __always_inline bool serves(__u32 id, const struct nk_service_address *pe
 {
 	const struct nk_backend *backend = bpf_map_lookup_elem(&nk_backend_v1, &id);
 
-	return backend && same_words(backend->address, peer->address) && backend->port == peer->port;
+	return backend && nk_same_address(backend->address, peer->address) && backend->port == peer->port;
 }
 
 SEC("iter/bpf_sk_storage_map")
@@ -103,8 +92,8 @@ int nk_stale_sockets(struct nk_each_socket *ctx)
 		return 0;
 	found.family = sk->__sk_common.skc_family;
 	if (found.family == NK_AF_INET) {
-		read4(found.local, sk->__sk_common.skc_rcv_saddr);
-		read4(found.remote, sk->__sk_common.skc_daddr);
+		nk_map4(found.local, sk->__sk_common.skc_rcv_saddr);
+		nk_map4(found.remote, sk->__sk_common.skc_daddr);
 	} else {
 		read6(found.local, &sk->__sk_common.skc_v6_rcv_saddr);
 		read6(found.remote, &sk->__sk_common.skc_v6_daddr);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/app/cluster.hpp"
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
+
+#include "common/base/file.hpp"
 
 namespace netkite::app {
 namespace {
@@ -195,13 +196,7 @@ Result<void> Cluster::remember(const std::vector<Cidr>& pools) const {
   auto json = kube::Json{{"node_name", name_}, {"pools", kube::Json::array()}, {"nodes", kube::Json::array()}};
   for (const auto& pool : pools) json["pools"].push_back(pool.to_string());
   for (const auto& [name, node] : nodes_) json["nodes"].push_back(kube::to_json(node));
-  const auto fresh = file_ + ".new";
-  std::ofstream file(fresh);
-  file << json.dump(-1, ' ', false, kube::Json::error_handler_t::replace) << std::flush;
-  std::error_code error;
-  if (file.good()) std::filesystem::rename(fresh, file_, error);
-  if (!file.good() || error) return fail(Code::io, "write " + file_);
-  return {};
+  return replace_file(file_, json.dump(-1, ' ', false, kube::Json::error_handler_t::replace));
 }
 
 }  // namespace netkite::app

@@ -301,10 +301,10 @@ Result<Datapath::SweepStep> ConnectionMap::sweep(std::uint64_t now_ns, std::uint
     expired_ += what == Fate::expired ? 1 : 0;
   }
   place_ = piece->next.value_or(0);
-  whole_round_ = whole_round_ && trouble;
+  finding_.whole = finding_.whole && trouble;
   if (!piece->next) {
     found_ = std::exchange(finding_, {});
-    if (auto kept = departed_.end_round(std::exchange(whole_round_, true)); !kept) trouble = std::move(kept);
+    if (auto kept = departed_.end_round(found_.whole); !kept) trouble = std::move(kept);
   }
   if (!trouble) return tl::make_unexpected(trouble.error());
   return Datapath::SweepStep{.round_over = !piece->next,

@@ -47,6 +47,7 @@ class ConnectionMap {
     std::uint64_t short_lived = 0;              // of them, or expired
     std::array<std::uint64_t, kKinds> kinds{};  // connections
     bool short_of_ports = false;                // somebody has been refused in the meantime
+    bool whole = true;                          // nothing could not be taken away
   };
 
   [[nodiscard]] static std::vector<Table::Entry> directions_of(const ConnectionPair& pair);
@@ -65,7 +66,6 @@ class ConnectionMap {
   TypedMap<std::uint32_t, nk_self> self_;
   std::uint32_t place_ = 0;  // where the sweep goes on
   Tally found_, finding_;    // by the last whole round, and by this one so far
-  bool whole_round_ = true;  // nothing has been refused in it
   Departed departed_;
   std::uint64_t expired_ = 0;
   std::optional<std::uint64_t> refused_;

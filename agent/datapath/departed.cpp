@@ -2,7 +2,6 @@
 #include "agent/datapath/departed.hpp"
 
 #include <cerrno>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -30,48 +29,41 @@ Result<Departed> Departed::open(std::string file) {
   std::istringstream lines(text.value_or(std::string()));
   // A line that makes no sense was being written when its writer was killed.
   for (std::string line; std::getline(lines, line);) {
-    const auto address = Ip::parse(line);
-    if (!address) continue;
-    departed.begun_.emplace(*address, false);
-    departed.raw_.emplace(raw_of(*address), *address);
+    if (const auto address = Ip::parse(line)) departed.remember(*address);
   }
   return departed;
 }
 
+void Departed::remember(const Ip& address) {
+  addresses_.insert_or_assign(raw_of(address), State{.address = address, .begun = false});
+}
+
 Result<void> Departed::add(const std::vector<Ip>& addresses) {
-  for (const auto& address : addresses) {
-    begun_.insert_or_assign(address, false);
-    raw_.emplace(raw_of(address), address);
-  }
+  for (const auto& address : addresses) remember(address);
   std::ofstream file(file_, std::ios::app);
   for (const auto& address : addresses) file << address.to_string() << '\n';
   file.flush();
   return file.good() ? Result<void>() : fail_errno(errno, "write " + file_);
 }
 
+bool Departed::has(const Ip& address) const { return has(raw_of(address)); }
+
 Result<void> Departed::end_round(bool whole) {
-  const auto before = begun_.size();
-  std::erase_if(begun_, [whole](const auto& each) { return whole && each.second; });
-  std::erase_if(raw_, [this](const auto& each) { return !begun_.contains(each.second); });
-  for (auto& [address, begun] : begun_) begun = true;
-  return begun_.size() == before ? Result<void>() : write();
+  const auto gone = std::erase_if(addresses_, [whole](const auto& each) { return whole && each.second.begun; });
+  for (auto& [raw, state] : addresses_) state.begun = true;
+  return gone == 0 ? Result<void>() : write();
 }
 
 Result<void> Departed::clear() {
-  begun_.clear();
-  raw_.clear();
+  addresses_.clear();
   return write();
 }
 
 // As a whole: an address that stays in it would take a later pod's connections.
 Result<void> Departed::write() const {
-  const auto fresh = file_ + ".new";
-  std::ofstream file(fresh);
-  for (const auto& [address, begun] : begun_) file << address.to_string() << '\n';
-  file.flush();
-  std::error_code error;
-  if (file.good()) std::filesystem::rename(fresh, file_, error);
-  return file.good() && !error ? Result<void>() : fail(Code::io, "write " + file_);
+  std::string lines;
+  for (const auto& [raw, state] : addresses_) lines += state.address.to_string() + '\n';
+  return replace_file(file_, lines);
 }
 
 }  // namespace netkite::datapath

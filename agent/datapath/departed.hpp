@@ -24,20 +24,24 @@ class Departed {
   [[nodiscard]] static Result<Departed> open(std::string file);
 
   [[nodiscard]] Result<void> add(const std::vector<Ip>& addresses);
-  [[nodiscard]] bool has(const Ip& address) const { return begun_.contains(address); }
-  [[nodiscard]] bool has(const Raw& address) const { return !raw_.empty() && raw_.contains(address); }
-  [[nodiscard]] bool empty() const { return begun_.empty(); }
+  [[nodiscard]] bool has(const Ip& address) const;
+  [[nodiscard]] bool has(const Raw& address) const { return addresses_.contains(address); }
+  [[nodiscard]] bool empty() const { return addresses_.empty(); }
 
   // A look at the table has ended. Those that were here when it began have nothing there any more, if it was `whole`.
   [[nodiscard]] Result<void> end_round(bool whole);
   [[nodiscard]] Result<void> clear();
 
  private:
+  struct State {
+    Ip address;
+    bool begun = false;  // a look at the table has begun since
+  };
+  void remember(const Ip& address);
   [[nodiscard]] Result<void> write() const;
 
   std::string file_;
-  std::map<Ip, bool> begun_;  // whether a look at the table has begun since
-  std::map<Raw, Ip> raw_;
+  std::map<Raw, State> addresses_;
 };
 
 }  // namespace netkite::datapath

@@ -6,6 +6,8 @@
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
+#include <fstream>
 
 #include "common/base/unique_fd.hpp"
 
@@ -23,6 +25,15 @@ Result<std::string> read_file(const std::string& path, std::size_t limit) {
     text.append(chunk.data(), static_cast<std::size_t>(got));
     if (text.size() > limit) return fail(Code::invalid, path + ": larger than " + std::to_string(limit) + " bytes");
   }
+}
+
+Result<void> replace_file(const std::string& path, std::string_view text) {
+  const auto fresh = path + ".new";
+  std::ofstream file(fresh);
+  file << text << std::flush;
+  std::error_code error;
+  if (file.good()) std::filesystem::rename(fresh, path, error);
+  return file.good() && !error ? Result<void>() : fail(Code::io, "write " + path);
 }
 
 }  // namespace netkite
