@@ -11,17 +11,22 @@ datapath_cases=(host ptp bridge netkit netkit_overlay veth host_masq ptp_masq ne
 # <case> <client> <server> [IPv4 IPv6]: IPv4 under the case's name, IPv6 with -v6 behind it. The two addresses are asked
 # instead of the server's own.
 measure_path() {
-  local name=$1 client=$2 server=$3 family address
+  local client=$2 server=$3 name address family
+  local -A names=([4]=$1 [6]=$1-v6) addresses=([4]=${4:-$(lab_ip "$3" 4)} [6]=${5:-$(lab_ip "$3" 6)})
   lab_start serve "$server" nk-probe serve --tcp 5000 --udp 5000
   for family in 4 6; do
-    address=${4:-$(lab_ip "$server" "$family")}
-    [ "$family" = 4 ] || { name=$name-v6 address=${5:-$address}; }
+    name=${names[$family]} address=${addresses[$family]}
     probe rtt .p50_us us --count "$bench_rtt_count"
     probe rtt-udp .p50_us us --count "$bench_rtt_count" --protocol udp
     probe connect .p50_us us --count "$bench_connect_count"
     probe stream .gbit_s Gbit/s --bytes "$bench_stream_bytes"
   done
   lab_finish serve TERM > /dev/null
+  for family in 4 6; do
+    name=${names[$family]} address=${addresses[$family]}
+    probe path .p50_us us --count "$bench_rtt_count" --server "$(lab_path "$server")" --listen 5000
+    probe path-udp .p50_us us --count "$bench_rtt_count" --server "$(lab_path "$server")" --listen 5000 --protocol udp
+  done
 }
 
 # <name>: pods a1 and a2 are on node a, b1 is on node b.

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients of `nk-probe serve`.
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <array>
@@ -27,6 +30,28 @@ UniqueFd open_connection(const Arguments& args, Request request) {
   return fd;
 }
 
+// --protocol udp or tcp, the default.
+bool by_udp(const Arguments& args) {
+  const std::string protocol = args.find("--protocol").value_or("tcp");
+  if (protocol != "tcp" && protocol != "udp") tools::die("--protocol is tcp or udp, not " + protocol, 2);
+  return protocol == "udp";
+}
+
+UniqueFd client_of_echo(const Arguments& args) {
+  return by_udp(args) ? connected_socket(SOCK_DGRAM, target(args), args.number("--timeout", kTimeout))
+                      : open_connection(args, Request::echo);
+}
+
+// A server's socket in the network namespace of that file; the caller stays in its own.
+UniqueFd bound_in(const std::string& netns, int type, const std::string& port) {
+  const UniqueFd here(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  const UniqueFd there(open(netns.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!there.valid() || setns(there.get(), CLONE_NEWNET) != 0) die_errno("--server " + netns);
+  UniqueFd fd = bound_socket(type, "", port);
+  if (setns(here.get(), CLONE_NEWNET) != 0) die_errno("setns");
+  return fd;
+}
+
 // Runs `step` count times after a warm-up of a tenth of that, and prints the distribution of its duration.
 template <typename Step>
 void measure(unsigned long count, const Step& step) {
@@ -49,14 +74,36 @@ void measure(unsigned long count, const Step& step) {
 
 // rtt ADDRESS PORT --count N [--protocol udp]: one byte there and back, on one connection.
 void rtt(const Arguments& args) {
-  const std::string protocol = args.find("--protocol").value_or("tcp");
-  if (protocol != "tcp" && protocol != "udp") tools::die("--protocol is tcp or udp, not " + protocol, 2);
-  const UniqueFd fd = protocol == "udp" ? connected_socket(SOCK_DGRAM, target(args), args.number("--timeout", kTimeout))
-                                        : open_connection(args, Request::echo);
+  const UniqueFd fd = client_of_echo(args);
   measure(args.number("--count"), [&] {
     char byte = 'x';
     if (write(fd.get(), &byte, 1) != 1) die_errno("write");
     if (read(fd.get(), &byte, 1) != 1) die_errno("read");
+  });
+}
+
+// path ADDRESS PORT --server NETNS-FILE [--listen PORT] --count N [--protocol udp]: the same where one thread has both
+// ends, the server's in that namespace: what the way costs, without waking and switching between two processes.
+void path(const Arguments& args) {
+  const std::string port = args.find("--listen").value_or(args.positional(1, "PORT"));
+  UniqueFd server = bound_in(args.get("--server"), by_udp(args) ? SOCK_DGRAM : SOCK_STREAM, port);
+  set_timeout(server.get(), static_cast<double>(args.number("--timeout", kTimeout)));
+  const UniqueFd client = client_of_echo(args);
+  if (!by_udp(args)) {
+    const int on = 1;
+    char request = 0;
+    server = UniqueFd(accept4(server.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!server.valid() || read(server.get(), &request, 1) != 1) die_errno("accept");
+    setsockopt(server.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  measure(args.number("--count"), [&] {
+    char byte = 'x';
+    sockaddr_storage asker{};
+    socklen_t length = sizeof asker;  // 0 afterwards where there is a connection
+    if (write(client.get(), &byte, 1) != 1) die_errno("write");
+    if (recvfrom(server.get(), &byte, 1, 0, reinterpret_cast<sockaddr*>(&asker), &length) != 1) die_errno("recvfrom");
+    if (sendto(server.get(), &byte, 1, 0, reinterpret_cast<sockaddr*>(&asker), length) != 1) die_errno("sendto");
+    if (read(client.get(), &byte, 1) != 1) die_errno("read");
   });
 }
 

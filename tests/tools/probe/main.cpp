@@ -23,9 +23,10 @@ struct Verb {
   std::set<std::string_view> options;
 };
 
-const std::array<Verb, 10> kVerbs{{
+const std::array<Verb, 11> kVerbs{{
     {"serve", serve, {"--tcp", "--udp", "--bind"}},
     {"rtt", rtt, {"--count", "--timeout", "--protocol"}},
+    {"path", path, {"--count", "--timeout", "--protocol", "--server", "--listen"}},
     {"connect", connect_close, {"--count", "--timeout"}},
     {"beat", beat, {"--rate", "--seconds", "--timeout"}},
     {"stream", stream, {"--bytes", "--seconds", "--timeout", "--pace"}},

@@ -14,6 +14,7 @@ using tools::Arguments;
 
 void serve(const Arguments& args);
 void rtt(const Arguments& args);
+void path(const Arguments& args);
 void connect_close(const Arguments& args);
 void beat(const Arguments& args);
 void stream(const Arguments& args);
