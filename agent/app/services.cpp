@@ -16,7 +16,8 @@ service::Facts facts_of(const config::Options& options) {
           .external_ips = services.external_ips,
           .maglev = services.maglev,
           .overlay = config::has_overlay(options),
-          .dsr = services.dsr};
+          .dsr = services.dsr,
+          .max_frontends = services.max_frontends};
 }
 
 }  // namespace

@@ -36,12 +36,13 @@ namespace netkite::service {
 
 // Of our node.
 struct Facts {
-  std::vector<Ip> addresses;  // those that NodePorts are at
-  std::string zone;           // topology.kubernetes.io/zone; "": hints for zones are ignored
-  bool external_ips = true;   // spec.externalIPs are served
-  bool maglev = false;        // sets with an entrance have a table
-  bool overlay = false;       // other nodes may lead clients here
-  bool dsr = false;           // and this one leads them there
+  std::vector<Ip> addresses;             // those that NodePorts are at
+  std::string zone;                      // topology.kubernetes.io/zone; "": hints for zones are ignored
+  bool external_ips = true;              // spec.externalIPs are served
+  bool maglev = false;                   // sets with an entrance have a table
+  bool overlay = false;                  // other nodes may lead clients here
+  bool dsr = false;                      // and this one leads them there
+  std::size_t max_frontends = SIZE_MAX;  // of all services; who does not fit gets none
 
   bool operator==(const Facts&) const = default;
 };

@@ -52,6 +52,8 @@ void Registry::adopt(const Table& in_kernel) {
     frontends_[frontend].written_entrance = entry;
     note_set(entry.set);
   }
+  note_set(in_kernel.highest);
+  note_backend(in_kernel.highest);
   for (const auto& range : in_kernel.ranges) note_set(range.set);
   for (const auto& [piece, backends] : in_kernel.maglev) {
     note_set(piece.set);
@@ -136,6 +138,7 @@ Changes Registry::flush() {
   Changes changes;
   std::vector<Frontend> touched;
   for (auto* entry : dirty_) claim(*entry, touched);
+  admit(touched);
   if (leftovers_) {
     for (const auto& [frontend, holding] : frontends_) touched.push_back(frontend);
   }
@@ -185,11 +188,8 @@ void Registry::note_health_check(const Entry& entry) {
   }
 }
 
-void Registry::claim(Entry& entry, std::vector<Frontend>& touched) {
+void Registry::claim(Entry& entry, std::vector<PlannedFrontend> planned, std::vector<Frontend>& touched) {
   auto& record = entry.second;
-  std::vector<PlannedFrontend> planned;
-  if (record.service) planned = frontends_of(*record.service, facts_);
-  if (record.host_port) planned = frontends_of(*record.host_port, facts_);
   for (const auto& each : record.frontends) touched.push_back(each.frontend);
   if (planned == record.frontends) return;
   for (const auto& each : record.frontends) {

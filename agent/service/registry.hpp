@@ -66,7 +66,7 @@ class Registry {
   void remove_host_port(const std::string& key);
 
   // The smallest difference since the last flush() or adopt(), which counts as carried out from then on. It takes as
-  // long as there are services that were touched, not as there are services.
+  // long as there are services that were touched, not as there are services, unless there is no room for all.
   [[nodiscard]] Changes flush();
   // The same of pods' ports alone, while not all services are known. What a former run has left and may be a service's
   // stays as it is, until a flush().
@@ -80,7 +80,7 @@ class Registry {
   // By healthCheckNodePort, of the services with externalTrafficPolicy Local, as of the last flush(). The API server
   // gives each port to one service; elsewhere the first by key has it.
   [[nodiscard]] std::map<std::uint16_t, HealthCheck> health_checks() const;
-  // A line for each frontend that a service or pod does not get, and for each port without its entrances.
+  // A line for each frontend that a service or pod does not get, and for each service that gets none.
   [[nodiscard]] std::vector<std::string> problems() const;
 
  private:
@@ -97,6 +97,8 @@ class Registry {
     std::vector<const kube::EndpointSlice*> slices;
     std::vector<PlannedFrontend> frontends;  // for each there is a claim
     std::vector<Set> sets;
+    std::size_t wanted = 0;  // frontends, but entrances only
+    bool refused = false;    // and there is no room for them
     bool dirty = false;
   };
   using Records = std::map<std::string, Record>;
@@ -126,7 +128,11 @@ class Registry {
   // What has gone is forgotten.
   void clean(const std::vector<Entry*>& flushed);
   void note_health_check(const Entry& entry);
+  [[nodiscard]] std::vector<PlannedFrontend> plan(const Record& record) const;
   void claim(Entry& entry, std::vector<Frontend>& touched);
+  void claim(Entry& entry, std::vector<PlannedFrontend> planned, std::vector<Frontend>& touched);
+  void admit(std::vector<Frontend>& touched);
+  void refuse(Record& record, bool refused);
   void refresh(Entry& entry, Changes& changes);
   [[nodiscard]] Former recognise(const Entry& entry, Set& set);
   void furnish(const Record& record, Set& set) const;
@@ -142,6 +148,8 @@ class Registry {
   std::map<std::string, const Record*> checked_;  // those with a healthCheckNodePort
   std::vector<Entry*> dirty_;
   std::optional<Leftovers> leftovers_;  // adopted, and not flushed yet
+  std::size_t wanted_ = 0;              // by all records
+  std::size_t refused_ = 0;             // records
   std::uint32_t next_set_ = 1, next_backend_ = 1;
 };
 

@@ -55,9 +55,10 @@ std::map<std::uint16_t, HealthCheck> Registry::health_checks() const {
   std::map<std::uint16_t, HealthCheck> checks;
   for (const auto& [key, record] : checked_) {
     const auto& service = *record->service;
-    checks.try_emplace(
-        service.health_check_port,
-        HealthCheck{.space = service.space, .name = service.name, .endpoints = local_endpoints(record->slices)});
+    checks.try_emplace(service.health_check_port,
+                       HealthCheck{.space = service.space,
+                                   .name = service.name,
+                                   .endpoints = record->refused ? 0 : local_endpoints(record->slices)});
   }
   return checks;
 }
@@ -71,6 +72,14 @@ std::vector<std::string> Registry::problems() const {
       if (holder == nullptr || &claim == holder) continue;
       lines.push_back(name_of(*claim.owner) + ": " + to_string(frontend) + " is held by " + name_of(*holder->owner));
     }
+  }
+  if (refused_ == 0) return lines;
+  for (const auto& entry : records_) {
+    const auto& record = entry.second;
+    if (!record.refused) continue;
+    lines.push_back(name_of(entry) + " has none of its " + std::to_string(record.wanted) +
+                    " addresses and ports: with smaller services' there is no room (services.max_frontends is " +
+                    std::to_string(facts_.max_frontends) + ")");
   }
   return lines;
 }

@@ -91,6 +91,7 @@ struct Table {
   std::vector<std::pair<Frontend, EntranceEntry>> entrances;
   std::vector<Range> ranges;
   std::vector<std::pair<MaglevPiece, std::vector<std::uint32_t>>> maglev;
+  std::uint32_t highest = 0;  // no identifier above it was ever given, but for those above
 };
 
 // Writes and removals, to be carried out in the order of the members. Whoever reads a frontend at any moment finds

@@ -56,6 +56,7 @@ class World {
         facts_.external_ips = !maybe(4);
         facts_.zone = maybe(2) ? "a" : "b";
         facts_.maglev = maybe(3);
+        facts_.max_frontends = maybe(2) ? 4 + below(12) : SIZE_MAX;
         facts_.addresses.clear();
         if (maybe(2)) facts_.addresses.push_back(ip("192.0.2.1"));
         if (maybe(8)) facts_.addresses.push_back(ip("10.0.0.8"));
@@ -192,11 +193,32 @@ class World {
     if (winner.rank < best.rank) best = winner;
   }
 
+  // Those that there is room for: the smallest, and then the oldest.
+  std::set<std::string> admitted() const {
+    std::size_t taken = 0;
+    for (const auto& [key, wanted] : host_ports_) taken += frontends_of(wanted, facts_).size();
+    std::set<std::tuple<std::size_t, std::string, std::string>> by_size;
+    for (const auto& [key, service] : services_) {
+      const auto wanted = frontends_of(service, facts_);
+      by_size.emplace(std::ranges::count(wanted, false, [](const auto& each) { return each.frontend.led; }),
+                      service.created, key);
+    }
+    std::set<std::string> keys;
+    for (const auto& [size, created, key] : by_size) {
+      if (taken + size > facts_.max_frontends) continue;
+      taken += size;
+      keys.insert(key);
+    }
+    return keys;
+  }
+
   // The maps, with what everything means compiled anew.
   void compare() const {
+    const auto served = admitted();
     std::map<Frontend, Winner> winners;
     std::set<Owner> sets, entered, bound;
     for (const auto& [key, service] : services_) {
+      if (!served.contains(key)) continue;
       for (const auto& each : frontends_of(service, facts_)) {
         const bool written = each.kind == Kind::external_ip || each.kind == Kind::load_balancer;
         compete(winners, {.rank = {written ? 2 : 0, 0, service.created, key}, .planned = each});

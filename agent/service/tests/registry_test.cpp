@@ -224,6 +224,17 @@ TEST_F(RegistryTest, AnotherProcessGoesOnWithTheSameIdentifiers) {
   EXPECT_EQ(maps.backends.rbegin()->first, 4U);
 }
 
+TEST_F(RegistryTest, AnotherProcessGivesNoNumberOfWhoHasGoneAgain) {
+  auto left = maps.table();
+  left.highest = 41;
+  registry.adopt(left);
+  registry.set_service("shop/web", service_at({"10.96.0.1"}));
+  set_endpoints({endpoint("10.0.0.1")});
+  flush();
+  EXPECT_EQ(maps.backends.begin()->first, 42U);
+  EXPECT_EQ(maps.frontends.at(web).set, 42U);
+}
+
 TEST_F(RegistryTest, WhatNobodyWantsAnyMoreGoesWithTheFirstFlush) {
   registry.set_service("shop/old", service_at({"10.96.0.9"}));
   registry.set_slice("shop/old", slice_of("shop/old", {endpoint("10.0.0.9")}));
