@@ -256,7 +256,9 @@ Result<void> KernelDatapath::attach_answers() {
 
 Result<service::Table> KernelDatapath::services() {
   if (!services_) return fail(Code::not_found, "services.enabled is false");
-  return services_->read();
+  auto table = services_->read();
+  if (table) table->highest = numbers_.highest();
+  return table;
 }
 
 Result<void> KernelDatapath::change_services(const service::Changes& changes) {
@@ -264,6 +266,7 @@ Result<void> KernelDatapath::change_services(const service::Changes& changes) {
   if (changes.enters_node) {
     if (auto attached = attach_answers(); !attached) return attached;
   }
+  numbers_.note(changes);
   return services_->apply(changes);
 }
 
@@ -316,7 +319,9 @@ std::string KernelDatapath::program_origin() const { return core_->programs.orig
 std::vector<std::string> KernelDatapath::problems() const {
   auto lines = core_->problems;
   for (auto& line : prefilter_.problems()) lines.push_back(std::move(line));
-  if (!epoch_.problem().empty()) lines.push_back(epoch_.problem());
+  for (const auto& problem : {epoch_.problem(), numbers_.problem()}) {
+    if (!problem.empty()) lines.push_back(problem);
+  }
   return lines;
 }
 

@@ -19,6 +19,7 @@
 #include "agent/datapath/prefilter.hpp"
 #include "agent/datapath/remote_map.hpp"
 #include "agent/datapath/service_map.hpp"
+#include "agent/datapath/service_numbers.hpp"
 
 namespace netkite::datapath {
 
@@ -95,7 +96,7 @@ class KernelDatapath : public Datapath {
   [[nodiscard]] static Result<std::unique_ptr<Core>> load_best(const config::Options& options,
                                                                const Features& features);
   void remove_old_hooks() const;
-  [[nodiscard]] Result<void> open_services(const config::Services& options);
+  [[nodiscard]] Result<void> open_services(const config::Options& options);
   [[nodiscard]] Result<void> open_connections(const config::Options& options);
   [[nodiscard]] Result<void> open_paces(const config::Bandwidth& options);
 
@@ -118,7 +119,8 @@ class KernelDatapath : public Datapath {
   Prefilter prefilter_;
   EndpointMap endpoints_;
   RemoteMap remotes_;
-  std::optional<ServiceMap> services_;        // none: not asked for
+  std::optional<ServiceMap> services_;  // none: not asked for
+  ServiceNumbers numbers_;
   std::optional<ConnectionMap> connections_;  // the same
   std::optional<MasqueradeMap> masquerade_;   // the same
   bool answers_ = false;                      // to_netdev is at every uplink

@@ -95,15 +95,16 @@ void KernelDatapath::remove_old_hooks() const {
   core_->pins.remove_user_maps(configured);
 }
 
-Result<void> KernelDatapath::open_services(const config::Services& options) {
-  cgroup_ = options.cgroup;
-  if (!options.enabled) {
+Result<void> KernelDatapath::open_services(const config::Options& options) {
+  cgroup_ = options.services.cgroup;
+  if (!options.services.enabled) {
     remove_services(core_->pins);
     return {};
   }
   auto services = ServiceMap::open(core_->maps);
   if (!services) return tl::make_unexpected(services.error());
   services_ = std::move(*services);
+  numbers_ = ServiceNumbers(options.run_dir + "/service_numbers");
   return {};
 }
 
@@ -167,9 +168,10 @@ Result<std::unique_ptr<KernelDatapath>> KernelDatapath::open(const config::Optio
       new KernelDatapath(std::move(*core), std::move(attacher), std::move(*prefilter)));
   datapath->endpoints_ = std::move(*endpoints);
   datapath->remotes_ = std::move(*remotes);
-  const auto chosen = datapath->open_services(options.services)
-                          .and_then([&] { return datapath->open_connections(options); })
-                          .and_then([&] { return datapath->open_paces(options.bandwidth); });
+  const auto chosen =
+      datapath->open_services(options).and_then([&] { return datapath->open_connections(options); }).and_then([&] {
+        return datapath->open_paces(options.bandwidth);
+      });
   if (!chosen) return tl::make_unexpected(chosen.error());
   datapath->epoch_ = std::move(*epoch);
   datapath->events_ = std::move(*events);

@@ -176,6 +176,51 @@ TEST_F(ServicesTest, WithoutServicesTheirMapsAreNeverMade) {
   EXPECT_EQ(size_of(kConnections), 8U);
 }
 
+TEST_F(ServicesTest, AnotherAgentKnowsWhichNumbersWereGiven) {
+  reopen();
+  EXPECT_EQ(datapath_->services()->highest, 0U);
+  service::Changes changes;
+  changes.backends = {{7, {.set = 9, .address = ip("10.77.0.1"), .port = 8080}}};
+  ASSERT_TRUE(ok(datapath_->change_services(changes)));
+  EXPECT_EQ(datapath_->services()->highest, 9U);
+  service::Changes gone;
+  gone.gone_backends = {7};
+  ASSERT_TRUE(ok(datapath_->change_services(gone)));
+  reopen();
+  const auto highest = datapath_->services()->highest;
+  EXPECT_GE(highest, 9U);
+  changes.backends.front().first = highest + 1;
+  ASSERT_TRUE(ok(datapath_->change_services(changes)));
+  reopen();
+  EXPECT_GT(datapath_->services()->highest, highest);
+}
+
+TEST_F(ServicesTest, ANoteOfNumbersThatMakesNoSenseIsWrittenAnew) {
+  for (const std::string text : {"", "nonsense\n", "12abc\n", "12", "4294967290\n", "0123456789abcdef0123\n"}) {
+    reopen();
+    std::ofstream(folder("run") + "/service_numbers") << text;
+    reopen();
+    EXPECT_EQ(datapath_->services()->highest, 0U) << text;
+  }
+  service::Changes changes;
+  changes.backends = {{7, {.set = 9, .address = ip("10.77.0.1"), .port = 8080}}};
+  ASSERT_TRUE(ok(datapath_->change_services(changes)));
+  reopen();
+  EXPECT_GE(datapath_->services()->highest, 9U);
+}
+
+TEST_F(ServicesTest, NumbersThatCannotBeNotedHoldUpNobody) {
+  reopen();
+  std::filesystem::create_directory(folder("run") + "/service_numbers");
+  service::Changes changes;
+  changes.backends = {{7, {.set = 9, .address = ip("10.77.0.1"), .port = 8080}}};
+  ASSERT_TRUE(ok(datapath_->change_services(changes)));
+  EXPECT_THAT(datapath_->problems(), testing::Contains(testing::HasSubstr("service_numbers")));
+  std::filesystem::remove(folder("run") + "/service_numbers");
+  ASSERT_TRUE(ok(datapath_->change_services(changes)));
+  EXPECT_THAT(datapath_->problems(), testing::Not(testing::Contains(testing::HasSubstr("service_numbers"))));
+}
+
 TEST_F(ServicesTest, TheMapsHoldWhatWasWrittenAndAFullOneNamesTheOption) {
   options_.services.max_backends = 2;
   reopen();
