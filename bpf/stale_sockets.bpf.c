@@ -42,8 +42,13 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 } __attribute__((preserve_access_index));
 
+typedef struct {
+	int owned;
+} __attribute__((preserve_access_index)) socket_lock_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
 	__u16 sk_protocol;
 } __attribute__((preserve_access_index));
 
@@ -72,7 +77,7 @@ static __always_inline bool is_to(const struct nk_service_address *peer, const s
 	return nk_same_address(peer->address, socket->remote) && peer->port == socket->remote_port;
 }
 
-/* By more than its number, which after a restart of the agent may be given once more. */
+/* By more than its number, which an agent that has lost its note of them may give once more. */
 static __always_inline bool serves(__u32 id, const struct nk_service_address *peer)
 {
 	const struct nk_backend *backend = bpf_map_lookup_elem(&nk_backend_v1, &id);
@@ -115,6 +120,7 @@ int nk_stale_sockets(struct nk_each_socket *ctx)
 		return 0;
 	found.netns = sk->__sk_common.skc_net.net->ns.inum;
 	found.ifindex = sk->__sk_common.skc_bound_dev_if;
+	found.held = sk->sk_lock.owned;
 	found.cookie = bpf_get_socket_cookie(sk);
 	bpf_seq_write(ctx->meta->seq, &found, sizeof(found));
 	return 0;

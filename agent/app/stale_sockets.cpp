@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/app/stale_sockets.hpp"
 
+#include <linux/close_range.h>
 #include <linux/netlink.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <map>
+#include <system_error>
+#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -15,8 +22,31 @@
 namespace netkite::app {
 namespace {
 
-// In the calling thread's network namespace. How many were there still.
-Result<std::size_t> abort_all(const std::vector<netlink::UdpSocket>& sockets) {
+Result<UniqueFd> open_one(const std::vector<std::string>& paths, std::uint64_t netns) {
+  Error why;
+  for (const auto& path : paths) {
+    auto opened = netlink::open_netns(path);
+    const auto known = opened.and_then([](const UniqueFd& fd) { return netlink::identify_netns(fd.get()); });
+    if (known && known->inode == netns) return opened;
+    why = known ? Error{.code = Code::not_found, .message = path + " is another network namespace by now"}
+                : known.error();
+  }
+  return tl::make_unexpected(std::move(why));
+}
+
+// The calling thread, for good. It keeps nothing of the process open: who comes after it wants its lock and its ports,
+// however long this thread has to wait.
+Result<void> enter(const std::vector<std::string>& paths, std::uint64_t netns) {
+  if (::close_range(3, ~0U, CLOSE_RANGE_UNSHARE) != 0) return fail_errno(errno, "close_range");
+  const auto opened = open_one(paths, netns);
+  if (!opened) return tl::make_unexpected(opened.error());
+  if (::setns(opened->get(), CLONE_NEWNET) != 0) return fail_errno(errno, "enter the network namespace");
+  return {};
+}
+
+}  // namespace
+
+Result<std::size_t> StaleSockets::abort_all(const Sockets& sockets) {
   auto kernel = netlink::Socket::open(NETLINK_SOCK_DIAG);
   if (!kernel) return tl::make_unexpected(kernel.error());
   std::size_t count = 0;
@@ -29,16 +59,13 @@ Result<std::size_t> abort_all(const std::vector<netlink::UdpSocket>& sockets) {
   return netlink::can_abort_udp(*kernel).map([count] { return count; });
 }
 
-}  // namespace
-
 StaleSockets::StaleSockets(boost::asio::io_context& context, datapath::Datapath& datapath, Neighbourhood neighbourhood,
-                           std::chrono::milliseconds pause, std::chrono::milliseconds longest)
+                           LookPauses pauses)
     : timer_(context),
       datapath_(datapath),
       neighbourhood_(std::move(neighbourhood)),
-      pause_(pause),
-      longest_(longest),
-      next_(pause) {
+      pauses_(pauses),
+      next_(pauses.first) {
   look_soon();  // a former run may have ended before it did
 }
 
@@ -53,8 +80,8 @@ void StaleSockets::stop() {
 }
 
 void StaleSockets::look_soon() {
-  next_ = pause_;
-  wait(pause_);
+  next_ = pauses_.first;
+  wait(next_);
 }
 
 void StaleSockets::wait(std::chrono::milliseconds time) {
@@ -72,71 +99,93 @@ void StaleSockets::wait(std::chrono::milliseconds time) {
 
 // One look may miss sockets: the kernel's list shifts while it is read, and of two with the same addresses it ends one.
 void StaleSockets::work() {
-  const auto left = end_all();
-  trouble_ = left ? std::string()
-                  : "services: connected UDP sockets may keep backends that have gone: " + left.error().message;
-  if (left && *left == 0) return;
+  const auto found = look();
+  trouble_ = found.all
+                 ? std::string()
+                 : "services: connected UDP sockets may keep backends that have gone: " + found.all.error().message;
+  if (found.all && !found.left && endings_.empty()) return;
+  // Who uses his socket just now may have let go of it in a moment.
+  if (found.held) next_ = pauses_.first;
   wait(next_);
-  next_ = std::min(2 * next_, longest_);
+  next_ = std::min(2 * next_, pauses_.longest);
 }
 
-Result<std::size_t> StaleSockets::end_all() {
+StaleSockets::Found StaleSockets::look() {
+  Found found{.all = collect()};
   const auto stale = datapath_.stale_sockets();
-  if (!stale) return tl::make_unexpected(stale.error());
-  std::size_t left = 0;
+  if (!stale) return {.left = true, .all = tl::make_unexpected(stale.error())};
   std::map<std::tuple<service::Frontend, Ip, std::uint16_t>, bool> serves;
-  std::map<std::uint64_t, Sockets> gone;
+  std::map<std::uint64_t, std::vector<const datapath::StaleSocket*>> gone;
   for (const auto& each : *stale) {
     const auto& socket = each.socket;
     const auto [known, fresh] = serves.try_emplace({each.service, socket.remote, socket.remote_port});
     if (fresh) known->second = neighbourhood_.serves(each);
     if (known->second) {
-      ++left;
+      found.left = true;
     } else {
-      gone[each.netns].push_back(socket);
+      gone[each.netns].push_back(&each);
     }
   }
-  Result<void> all;
   for (const auto& [netns, sockets] : gone) {
-    const auto ended = end(netns, sockets);
-    if (!ended) all = tl::make_unexpected(ended.error());
-    left += ended.value_or(0);
+    const auto paths = paths_of(netns);
+    if (!paths) found.all = tl::make_unexpected(paths.error());
+    if (!paths || paths->empty()) continue;
+    found.left = true;
+    Sockets free;
+    for (const auto* each : sockets) {
+      found.held = found.held || each->held;
+      if (!each->held) free.push_back(each->socket);
+    }
+    if (free.empty() || endings_.contains(netns)) continue;
+    if (auto begun = begin(*paths, netns, std::move(free)); !begun) found.all = std::move(begun);
   }
-  return all.map([left] { return left; });
+  return found;
 }
 
-// How many were to be ended.
-Result<std::size_t> StaleSockets::end(std::uint64_t netns, const Sockets& sockets) const {
-  std::size_t ended = 0;
-  const auto work = [&] { return abort_all(sockets).map([&](std::size_t count) { ended = count; }); };
+Result<void> StaleSockets::collect() {
+  Result<void> all;
+  const auto now = std::chrono::steady_clock::now();
+  for (auto each = endings_.begin(); each != endings_.end();) {
+    auto& [outcome, begun] = each->second;
+    if (outcome.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+      const auto ended = outcome.get();
+      if (!ended) all = tl::make_unexpected(ended.error());
+      if (ended && *ended > 0) {
+        spdlog::info("{} connected UDP sockets of one network namespace lost their backend and will ask again", *ended);
+      }
+      each = endings_.erase(each);
+      continue;
+    }
+    if (now - begun >= pauses_.patience) {
+      all = fail(Code::unavailable, "in network namespace " + std::to_string(each->first) +
+                                        " they do not end; perhaps somebody there holds one, as he sends from memory "
+                                        "that does not come");
+    }
+    ++each;
+  }
+  return all;
+}
+
+Result<std::vector<std::string>> StaleSockets::paths_of(std::uint64_t netns) const {
   const auto own = netlink::current_netns();
   if (!own) return tl::make_unexpected(own.error());
-  Result<void> done;
-  if (own->inode == netns) {
-    done = work();
-  } else {
-    const auto paths = neighbourhood_.netns_paths(netns);
-    if (paths.empty()) return 0;
-    const auto opened = open_one(paths, netns);
-    if (!opened) return tl::make_unexpected(opened.error());
-    done = netlink::in_netns(opened->get(), work);
-  }
-  if (ended > 0) {
-    spdlog::info("{} connected UDP sockets of one network namespace lost their backend and will ask again", ended);
-  }
-  return done.map([&sockets] { return sockets.size(); });
+  if (own->inode == netns) return std::vector<std::string>{"/proc/self/ns/net"};
+  return neighbourhood_.netns_paths(netns);
 }
 
-Result<UniqueFd> StaleSockets::open_one(const std::vector<std::string>& paths, std::uint64_t netns) {
-  Error why;
-  for (const auto& path : paths) {
-    auto opened = netlink::open_netns(path);
-    const auto known = opened.and_then([](const UniqueFd& fd) { return netlink::identify_netns(fd.get()); });
-    if (known && known->inode == netns) return opened;
-    why = known ? Error{.code = Code::not_found, .message = path + " is another network namespace by now"}
-                : known.error();
+Result<void> StaleSockets::begin(const std::vector<std::string>& paths, std::uint64_t netns, Sockets sockets) {
+  std::packaged_task<Result<std::size_t>()> task(
+      [abort = neighbourhood_.abort, paths, netns, sockets = std::move(sockets)] {
+        return enter(paths, netns).and_then([&] { return abort(sockets); });
+      });
+  auto outcome = task.get_future();
+  try {
+    std::thread(std::move(task)).detach();
+  } catch (const std::system_error& error) {
+    return fail_errno(error.code().value(), "start a thread");
   }
-  return tl::make_unexpected(std::move(why));
+  endings_.emplace(netns, Ending{.outcome = std::move(outcome), .begun = std::chrono::steady_clock::now()});
+  return {};
 }
 
 std::vector<std::string> StaleSockets::problems() const {

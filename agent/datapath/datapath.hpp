@@ -141,6 +141,7 @@ struct StaleSocket {
   netlink::UdpSocket socket;
   std::uint64_t netns = 0;    // the inode of its network namespace
   service::Frontend service;  // that it had asked for
+  bool held = false;          // its owner has its lock, as long as the memory takes that he sends from (MSG_MORE)
 };
 
 struct MapReport {

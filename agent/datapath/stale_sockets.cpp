@@ -25,7 +25,8 @@ StaleSocket socket_of(const nk_stale_socket& value) {
                      .ifindex = value.ifindex,
                      .v6 = value.family == AF_INET6},
           .netns = value.netns,
-          .service = frontend_of(value.service)};
+          .service = frontend_of(value.service),
+          .held = value.held != 0};
 }
 
 Result<UniqueFd> iterate(int program, int map) {

@@ -83,7 +83,7 @@ struct nk_stale_socket {
 	__u32 family;  /* the socket's: one of AF_INET6 may talk with an IPv4 address */
 	__u32 netns;   /* the inode of its network namespace */
 	__u32 ifindex; /* that it is bound to, 0: none */
-	__u32 pad;
+	__u32 held;    /* not 0: by somebody who is just using it, maybe for long */
 };
 NK_SIZE_IS(nk_stale_socket, 80);
 

@@ -6,7 +6,10 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
+#include <vector>
 
 #include "agent/datapath/tests/services_fixture.hpp"
 #include "common/netlink/netns.hpp"
@@ -16,7 +19,10 @@ namespace {
 
 using testing::IsEmpty;
 
-using StaleSocketsTest = GroupTest;
+class StaleSocketsTest : public GroupTest {
+ protected:
+  bool seen_held_while_sending(int fd);
+};
 
 // This process is in a group, as long as it lives.
 class Member {
@@ -50,6 +56,24 @@ UniqueFd connect_to(int type, const Ip& address, std::uint16_t port) {
   const int done = ::connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to));
   EXPECT_TRUE(done == 0 || errno == EINPROGRESS) << std::strerror(errno);
   return fd;
+}
+
+// Whoever sends in pieces (MSG_MORE) holds his socket as long as a piece takes to be copied.
+bool StaleSocketsTest::seen_held_while_sending(int fd) {
+  const std::jthread sender([fd](const std::stop_token& done) {
+    const std::vector<char> much(60'000);
+    while (!done.stop_requested()) {
+      (void)!::send(fd, much.data(), much.size(), MSG_MORE | MSG_NOSIGNAL);
+      (void)!::send(fd, much.data(), 0, MSG_NOSIGNAL);
+    }
+  });
+  bool seen = false;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!seen && std::chrono::steady_clock::now() < end) {
+    const auto list = datapath_->stale_sockets().value();
+    seen = list.size() == 1 && list[0].held;
+  }
+  return seen;
 }
 
 TEST_F(StaleSocketsTest, TellsOfConnectedDatagramSocketsWhoseBackendHasGone) {
@@ -101,8 +125,10 @@ TEST_F(StaleSocketsTest, TellsOfConnectedDatagramSocketsWhoseBackendHasGone) {
                                                  .remote_port = 8053}));
   EXPECT_EQ(stale[0].service, frontend(first, 53, kube::Protocol::udp));
   EXPECT_EQ(stale[0].netns, netlink::current_netns().value().inode);
+  EXPECT_FALSE(stale[0].held);
+  EXPECT_TRUE(seen_held_while_sending(flow.get()));
 
-  // The number again, for somebody else: an agent that has started anew knows of no gone one.
+  // The number again, for somebody else: an agent whose note of numbers was lost knows of no gone one.
   service::Changes again;
   again.backends = {{1, {.set = 4, .address = ip("192.0.2.9"), .port = 8053}}};
   ASSERT_TRUE(ok(datapath_->change_services(again)));
