@@ -16,7 +16,7 @@ constexpr std::uint32_t kAhead = 4096;
 constexpr std::uint32_t kMost = 1U << 31;  // what is above it was never one of ours
 constexpr std::size_t kMostBytes = 16;
 
-std::uint32_t number_in(std::string_view text) {
+std::uint32_t number_in(const std::string& text) {
   std::uint32_t number = 0;
   const auto* end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, number);
