@@ -37,19 +37,24 @@ struct Hook {
   const char* name;
 };
 
+// The agent puts its backstop (bpf/backstop.bpf.c) behind its other programs without a link: there is no pin to know it
+// by.
+bool is_backstop(__u32 link_id, const std::string& name) { return link_id == 0 && name == "nk_backstop"; }
+
 // Programs at one hook of a device that nobody of ours pinned, as "name (id) at hook of device".
 void add_foreign(std::vector<std::string>& foreign, const netlink::Link& device, const Hook& hook,
                  const std::set<std::uint32_t>& ours) {
-  std::array<__u32, 64> ids{};  // the kernel's bound for one hook
+  std::array<__u32, 64> ids{}, links{};  // the kernel's bound for one hook
   struct bpf_prog_query_opts query{};
   query.sz = sizeof(query);
   query.prog_ids = ids.data();
+  query.link_ids = links.data();
   query.count = ids.size();
   if (bpf_prog_query_opts(static_cast<int>(device.index), hook.type, &query) != 0) return;
   for (std::size_t i = 0; i < query.count && i < ids.size(); ++i) {
-    if (ours.contains(ids[i])) continue;
-    foreign.push_back(program_name(ids[i]) + " (id " + std::to_string(ids[i]) + ") at " + hook.name + " of " +
-                      device.name);
+    const std::string name = program_name(ids[i]);
+    if (ours.contains(ids[i]) || is_backstop(links[i], name)) continue;
+    foreign.push_back(name + " (id " + std::to_string(ids[i]) + ") at " + hook.name + " of " + device.name);
   }
 }
 

@@ -68,6 +68,21 @@ TEST_F(CheckNetns, ForeignProgramsAreThoseThatNobodyPinned) {
   EXPECT_EQ(item(after, "bpffs").grade, Grade::ok);
 }
 
+TEST_F(CheckNetns, TheBackstopIsNoForeignProgramUnlessSomebodyElseLinksIt) {
+  const int device = static_cast<int>(up_.index);
+  const auto program = load("nk_backstop");
+  LIBBPF_OPTS(bpf_prog_attach_opts, options);
+  if (bpf_prog_attach_opts(program.get(), device, BPF_TCX_INGRESS, &options) != 0) {
+    GTEST_SKIP() << "no tcx: " << strerror(errno);
+  }
+  const auto before = check_bpf(pins_, {up_});
+  EXPECT_EQ(item(before, "foreign-programs").grade, Grade::ok) << item(before, "foreign-programs").detail;
+
+  const UniqueFd link(bpf_link_create(program.get(), device, BPF_TCX_EGRESS, nullptr));
+  ASSERT_TRUE(link.valid()) << strerror(errno);
+  EXPECT_THAT(item(check_bpf(pins_, {up_}), "foreign-programs").detail, HasSubstr("nk_backstop"));
+}
+
 TEST_F(CheckNetns, ABpffsThatIsNoneFails) {
   EXPECT_EQ(item(check_bpf("/tmp/netkite", {}), "bpffs").grade, Grade::fail);
 }

@@ -41,6 +41,7 @@ note "the node doctor"
 ctl a check --bpffs "$lab/bpf/a" > "$lab/check" || note "check exits with $?"
 jq -e . "$lab/check" > /dev/null || fail "netkite check --output json is not JSON: $(cat "$lab/check")"
 note "$(jq -c . "$lab/check" | cut -c 1-600)"
+equal "foreign programs where there are none" ok "$(jq -r '.checks[] | select(.item == "foreign-programs").status' "$lab/check")"
 
 note "mistakes"
 for words in banana 'status banana' '--output xml status' 'prefilter' 'prefilter add' 'monitor --count x'; do
