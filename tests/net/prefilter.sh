@@ -58,7 +58,7 @@ eventually 2 '[ "$(arrived four)" = 15 ]' || fail "after del $(arrived four) arr
 note "many prefixes"
 awk 'BEGIN { for (i = 0; i < 60000; i++) printf "100.%d.%d.%d/32\n", 64 + i / 65536, i / 256 % 256, i % 256
   for (i = 0; i < 40000; i++) printf "2001:db8:%x:%x::/64\n", 4096 + i / 256, i % 256 }' > "$lab/prefixes"
-# The issue's bound is one second. Processor time of the tool and the agent: the machine may be busy with something else.
+# A second is the bound. Processor time of the tool and the agent: the machine may be busy with something else.
 agent_ticks() { awk '{ print $14 + $15 }' "/proc/$(lab_agent_pid a)/stat"; }
 before=$(agent_ticks) start=$EPOCHREALTIME
 TIMEFORMAT='%U %S'
