@@ -38,6 +38,7 @@ Result<void> create_pair(netlink::Socket& socket, const PodLink::Plan& plan) {
                                          .mtu = reply.mtu,
                                          .gso_max_size = reply.gso_max_size,
                                          .gro_max_size = reply.gro_max_size,
+                                         .headroom = reply.headroom,
                                          .scrub_none = reply.scrub_none,
                                          .host_mac = reply.host_mac,
                                          .pod_mac = reply.pod_mac});

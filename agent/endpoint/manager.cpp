@@ -179,6 +179,7 @@ wire::PrepareReply Manager::reply_of(const Endpoint& endpoint) const {
       .mtu = view_.pod_mtu != 0 ? view_.pod_mtu : configured,
       .gso_max_size = view_.gso_max_size,
       .gro_max_size = view_.gro_max_size,
+      .headroom = view_.headroom,
       .scrub_none = true,
   };
   if (endpoint.device == wire::DeviceMode::netkit) return reply;

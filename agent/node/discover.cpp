@@ -125,6 +125,7 @@ Result<View> discover(const config::Options& options, std::uint32_t overlay) {
     fit_into_overlay(options, view);
     view.pod_mtu = view.overlay.mtu;
     view.gso_max_size = std::min(view.gso_max_size, kMaxTunnelGso);
+    view.headroom = kOverhead6;
   }
   if (options.mtu != 0) view.pod_mtu = options.mtu;
   return view;

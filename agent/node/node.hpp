@@ -34,6 +34,7 @@ struct View {
   Overlay overlay;
   std::uint32_t pod_mtu = 0;                         // bytes: options.mtu, else what uplinks and overlay allow
   std::uint32_t gso_max_size = 0, gro_max_size = 0;  // the smallest of the uplinks', 0 when unknown
+  std::uint16_t headroom = 0;                        // bytes that the overlay writes before a pod's packet
   std::vector<datapath::Remote> remotes;
   std::vector<std::string> problems;  // one line each: "peer b: no route to 192.0.2.2"
 };

@@ -29,6 +29,7 @@ class Netkit : public Sandbox {
   wire::PrepareReply plan(wire::DeviceMode mode) {
     auto reply = veth_plan();
     reply.device = mode;
+    reply.headroom = 70;
     if (mode != wire::DeviceMode::netkit) return reply;
     reply.host_mac.reset();
     reply.pod_mac.reset();
@@ -58,6 +59,7 @@ class Netkit : public Sandbox {
 TEST_F(Netkit, L3PairDropsByDefault) {
   const auto result = add(wire::DeviceMode::netkit);
   const auto host = host_link();
+  EXPECT_EQ(host.netkit_headroom.value_or(70), 70U) << "asked for, and kept where the kernel knows of it";
   EXPECT_EQ(host.kind, "netkit");
   EXPECT_TRUE(host.netkit_primary);
   EXPECT_EQ(host.netkit_mode, kL3);

@@ -8,6 +8,7 @@
 
 #include "common/netlink/attributes.hpp"
 #include "common/netlink/dump.hpp"
+#include "common/netlink/link_netkit.hpp"
 
 namespace netkite::netlink {
 namespace {
@@ -46,6 +47,7 @@ void parse_netkit(const Attributes& data, Link& link) {
   link.netkit_policy = data.value<std::uint32_t>(IFLA_NETKIT_POLICY);
   link.netkit_peer_policy = data.value<std::uint32_t>(IFLA_NETKIT_PEER_POLICY);
   link.netkit_scrub = data.value<std::uint32_t>(IFLA_NETKIT_SCRUB);
+  link.netkit_headroom = data.value<std::uint16_t>(kNetkitHeadroom);
   link.netkit_primary = data.value<std::uint8_t>(IFLA_NETKIT_PRIMARY).value_or(0) != 0;
 }
 

@@ -31,7 +31,8 @@ struct Link {
   std::optional<std::uint32_t> netkit_mode{};    // NETKIT_L2 0, NETKIT_L3 1
   std::optional<std::uint32_t> netkit_policy{};  // NETKIT_PASS 0, NETKIT_DROP 2
   std::optional<std::uint32_t> netkit_peer_policy{};
-  std::optional<std::uint32_t> netkit_scrub{};  // NETKIT_SCRUB_NONE 0, _DEFAULT 1; none: the kernel lacks it
+  std::optional<std::uint32_t> netkit_scrub{};     // NETKIT_SCRUB_NONE 0, _DEFAULT 1; none: the kernel lacks it
+  std::optional<std::uint16_t> netkit_headroom{};  // bytes; none: the kernel lacks it
   bool netkit_primary = false;
   // vxlan only
   std::optional<std::uint16_t> vxlan_port{};  // UDP

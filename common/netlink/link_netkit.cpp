@@ -10,12 +10,14 @@
 namespace netkite::netlink {
 namespace {
 
-Result<void> create(Socket& socket, const NetkitPair& pair, bool scrub_none) {
+Result<void> create(Socket& socket, const NetkitPair& pair, bool with_newer_attributes) {
   const auto attributes = [&](Message& message) {
     message.put_u32(IFLA_NETKIT_MODE, pair.l3 ? NETKIT_L3 : NETKIT_L2);
     message.put_u32(IFLA_NETKIT_POLICY, NETKIT_DROP);
     message.put_u32(IFLA_NETKIT_PEER_POLICY, NETKIT_DROP);
-    if (scrub_none) message.put_u32(IFLA_NETKIT_SCRUB, NETKIT_SCRUB_NONE);
+    if (!with_newer_attributes) return;
+    if (pair.scrub_none) message.put_u32(IFLA_NETKIT_SCRUB, NETKIT_SCRUB_NONE);
+    if (pair.headroom != 0) message.put(kNetkitHeadroom, &pair.headroom, sizeof(pair.headroom));
   };
   return create_pair(socket, {
                                  .kind = "netkit",
@@ -38,9 +40,10 @@ Result<void> create(Socket& socket, const NetkitPair& pair, bool scrub_none) {
 }  // namespace
 
 Result<void> create_netkit(Socket& socket, const NetkitPair& pair) {
-  auto created = create(socket, pair, pair.scrub_none);
-  // A kernel that does not know the scrub attribute may ignore or refuse it; any other cause fails again.
-  if (!created && created.error().os_error == EINVAL && pair.scrub_none) created = create(socket, pair, false);
+  auto created = create(socket, pair, true);
+  // A kernel that does not know an attribute may ignore or refuse it; any other cause fails again.
+  const bool newer = pair.scrub_none || pair.headroom != 0;
+  if (!created && created.error().os_error == EINVAL && newer) created = create(socket, pair, false);
   if (!created && created.error().os_error == EOPNOTSUPP) {
     return fail(Code::unsupported, "this kernel has no netkit devices (CONFIG_NETKIT, Linux 6.7)");
   }

@@ -6,6 +6,9 @@
 
 namespace netkite::netlink {
 
+// IFLA_NETKIT_HEADROOM of newer kernels, which the headers that we compile with may lack.
+inline constexpr int kNetkitHeadroom = 8;
+
 struct NetkitPair {
   std::string host_name{};  // primary
   std::string pod_name{};   // peer
@@ -14,7 +17,10 @@ struct NetkitPair {
   std::uint32_t mtu = 1500;        // bytes, set on both ends (the peer does not inherit it)
   std::uint32_t gso_max_size = 0;  // bytes, both ends; 0: the kernel's default
   std::uint32_t gro_max_size = 0;
-  bool scrub_none = false;                   // IFLA_NETKIT_SCRUB none on the primary; ignored by kernels without it
+  // Kernels without them ignore both: room kept before packets, bytes, of either end, so that what writes headers there
+  // has no need to copy; and IFLA_NETKIT_SCRUB none on the primary.
+  std::uint16_t headroom = 0;
+  bool scrub_none = false;
   std::optional<Mac> host_mac{}, pod_mac{};  // L2 only
 };
 

@@ -77,6 +77,7 @@ struct PrepareReply {
   std::uint32_t mtu = 0;           // bytes
   std::uint32_t gso_max_size = 0;  // bytes, 0: leave the kernel's default
   std::uint32_t gro_max_size = 0;
+  std::uint16_t headroom = 0;                // bytes before a pod's packet, for what a tunnel writes there; netkit only
   bool scrub_none = true;                    // primary keeps skb->mark where the kernel has the attribute
   std::optional<Mac> pod_mac{}, host_mac{};  // L2 modes only
   std::optional<Ip> gateway4{}, gateway6{};  // L2 modes only: link-local gateways with permanent neighbours

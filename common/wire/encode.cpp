@@ -11,6 +11,7 @@ template <typename T>
 json encode(const T& value);
 
 json element(bool value) { return value; }
+json element(std::uint16_t value) { return value; }
 json element(std::uint32_t value) { return value; }
 json element(std::uint64_t value) { return value; }
 json element(DeviceMode value) { return to_string(value); }

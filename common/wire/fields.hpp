@@ -54,6 +54,7 @@ void visit_fields(Visitor& visit, Is<PrepareReply> auto& value) {
   visit("mtu", value.mtu);
   visit("gso_max_size", value.gso_max_size);
   visit("gro_max_size", value.gro_max_size);
+  visit("headroom", value.headroom);
   visit("scrub_none", value.scrub_none);
   visit("pod_mac", value.pod_mac);
   visit("host_mac", value.host_mac);

@@ -24,6 +24,7 @@ TEST_F(ManagerTest, PrepareTellsWhatToBuild) {
   view.pod_mtu = 8900;
   view.gso_max_size = 65536;
   view.gro_max_size = 131072;
+  view.headroom = 70;
   manager->set_view(view);
   const auto reply = prepare(pod("a"));
   ASSERT_TRUE(reply) << reply.error().message;
@@ -33,6 +34,7 @@ TEST_F(ManagerTest, PrepareTellsWhatToBuild) {
   EXPECT_EQ(reply->mtu, 8900U);
   EXPECT_EQ(reply->gso_max_size, 65536U);
   EXPECT_EQ(reply->gro_max_size, 131072U);
+  EXPECT_EQ(reply->headroom, 70U);
   EXPECT_FALSE(reply->pod_mac || reply->host_mac || reply->gateway4 || reply->gateway6);
   EXPECT_EQ(rows(), 1U);
   EXPECT_EQ(manager->list().at(0).state, State::preparing);

@@ -62,6 +62,7 @@ TEST_F(Discover, FindsTheDevicesOfDefaultRoutes) {
   EXPECT_THAT(names(view), UnorderedElementsAre("up4", "up6"));
   EXPECT_EQ(view.pod_mtu, 1400);
   EXPECT_GT(view.gso_max_size, 0);
+  EXPECT_EQ(view.headroom, 0);
   EXPECT_THAT(view.problems, IsEmpty());
 }
 
@@ -164,6 +165,7 @@ TEST_F(Discover, TheOverlayTakesEverythingToOneAddress) {
   EXPECT_EQ(view.pod_mtu, 8950U);
   EXPECT_EQ(view.overlay.mtu, 8950U);
   EXPECT_LE(view.gso_max_size, 65536U);
+  EXPECT_EQ(view.headroom, 70U);
   EXPECT_THAT(view.problems, IsEmpty());
 }
 

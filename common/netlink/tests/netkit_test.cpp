@@ -84,6 +84,15 @@ TEST_F(NetkitTest, ScrubbingIsOffWhereTheKernelCan) {
   EXPECT_EQ(must(get_link(host(), "nk2")).netkit_scrub, NETKIT_SCRUB_NONE);
 }
 
+TEST_F(NetkitTest, RoomIsKeptWhereTheKernelCan) {
+  must(create_netkit(host(), {.host_name = "nk1", .pod_name = "a"}));
+  must(create_netkit(host(), {.host_name = "nk2", .pod_name = "b", .headroom = 70}));
+  const bool known = must(get_link(host(), "nk1")).netkit_headroom.has_value();
+  for (const auto* name : {"nk2", "b"}) {
+    EXPECT_EQ(must(get_link(host(), name)).netkit_headroom, known ? std::optional<std::uint16_t>(70) : std::nullopt);
+  }
+}
+
 TEST_F(NetkitTest, RefusalsAreNotRetriedIntoSuccess) {
   const auto created = create_netkit(host(), {.host_name = "nk1", .pod_name = "eth0", .mtu = 1, .scrub_none = true});
   ASSERT_FALSE(created);

@@ -74,6 +74,7 @@ TEST(AgentApi, RepliesSurviveTheWire) {
                            .mtu = 9000,
                            .gso_max_size = 196608,
                            .gro_max_size = 65536,
+                           .headroom = 70,
                            .scrub_none = false,
                            .pod_mac = Mac::derived("pod"),
                            .host_mac = Mac::derived("host"),
@@ -87,6 +88,7 @@ TEST(AgentApi, RepliesSurviveTheWire) {
   EXPECT_EQ(back->mtu, reply.mtu);
   EXPECT_EQ(back->gso_max_size, reply.gso_max_size);
   EXPECT_EQ(back->gro_max_size, reply.gro_max_size);
+  EXPECT_EQ(back->headroom, reply.headroom);
   EXPECT_EQ(back->scrub_none, reply.scrub_none);
   EXPECT_EQ(back->pod_mac, reply.pod_mac);
   EXPECT_EQ(back->host_mac, reply.host_mac);
