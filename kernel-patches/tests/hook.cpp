@@ -103,21 +103,15 @@ std::uint32_t program_id(const UniqueFd& program) {
 
 std::uint32_t link_id(const UniqueFd& link) { return information(link).id; }
 
-Hook::Hook(bpf_attach_type type, Flush flush) : type_(type) {
+Hook::Hook(bpf_attach_type type) : type_(type) {
   if (::unshare(CLONE_NEWNET) != 0) throw std::runtime_error("unshare");
   auto pair = add_pair("nk0");
   pod_ = std::move(pair.pod);
   ifindex_ = pair.ifindex;
+  // Asking flushes the link watch.
   auto here = must(netlink::Socket::open()), there = must(netlink::Socket::open_in(pod_.get()));
-  std::uint32_t eth0 = 0;  // asked for by its name, which does not flush the link watch
-  must(netlink::in_netns(pod_.get(), [&]() -> Result<void> {
-    eth0 = ::if_nametoindex("eth0");
-    return {};
-  }));
-  if (flush == Flush::yes) {
-    std::ignore = must(netlink::get_link(here, ifindex_));
-    std::ignore = must(netlink::get_link(there, eth0));
-  }
+  std::ignore = must(netlink::get_link(here, ifindex_));
+  const auto eth0 = must(netlink::get_link(there, std::string("eth0"))).index;
   // The pair is closed without programs: let packets come as far as to this hook.
   if (type == BPF_TCX_INGRESS) {
     door_.reset(
@@ -248,6 +242,18 @@ std::uint32_t Hook::link_ifindex(const UniqueFd& link) const {
 void Hook::delete_device() const {
   auto socket = must(netlink::Socket::open());
   must(netlink::delete_link(socket, ifindex_));
+}
+
+void Hook::restart() const {
+  auto here = must(netlink::Socket::open()), there = must(netlink::Socket::open_in(pod_.get()));
+  const auto eth0 = must(netlink::get_link(there, std::string("eth0"))).index;
+  for (const bool up : {false, true}) {
+    must(netlink::change_link(there, eth0, {.up = up}));
+    must(netlink::change_link(here, ifindex_, {.up = up}));
+  }
+  int forgotten = 0;  // what a device that goes down tells its sockets
+  socklen_t length = sizeof(forgotten);
+  if (::getsockopt(sender_.get(), SOL_SOCKET, SO_ERROR, &forgotten, &length) != 0) throw std::runtime_error("SO_ERROR");
 }
 
 void Hook::pass_a_packet() const {

@@ -32,9 +32,8 @@ struct Call {
 // A pair in a network namespace of the test's own: nk0, its primary, stays here, and its peer is in another namespace.
 class Hook {
  public:
-  // Flush::no leaves the end that came up first to the kernel's link watch. Throws std::runtime_error.
-  enum class Flush : std::uint8_t { yes, no };
-  explicit Hook(bpf_attach_type type, Flush flush = Flush::yes);
+  // Throws std::runtime_error.
+  explicit Hook(bpf_attach_type type);
 
   // 0, or errno.
   [[nodiscard]] int attach(const Call& call) const;
@@ -54,6 +53,8 @@ class Hook {
   [[nodiscard]] std::uint32_t ifindex() const { return ifindex_; }
   [[nodiscard]] std::uint32_t link_ifindex(const UniqueFd& link) const;  // what the link says; 0: the device is gone
   void delete_device() const;
+  // Both ends go down and come up, the pod's first, which is left to the kernel's link watch.
+  void restart() const;
 
   // Of the device that sends: "tx_packets" or "tx_dropped".
   [[nodiscard]] std::uint64_t counter(const std::string& name) const;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/netlink/link.hpp"
+#include "common/netlink/link_veth.hpp"
 #include "tests/tools/attach/attach.hpp"
 #include "tests/tools/attach/device.hpp"
 #include "tests/tools/statistics.hpp"
@@ -42,6 +43,24 @@ std::vector<std::uint32_t> make_pairs(netlink::Socket& socket) {
   std::vector<std::uint32_t> indexes;
   for (std::size_t i = 0; i < kPairs; ++i) indexes.push_back(make_pair(socket, primary(i), "nkb" + std::to_string(i)));
   return indexes;
+}
+
+void look_at(const UniqueFd& link) {
+  bpf_link_info info{};
+  __u32 length = sizeof(info);
+  if (bpf_obj_get_info_by_fd(link.get(), &info, &length) != 0) end_with_errno("link information");
+}
+
+// Pods with veth devices: a program on either side of the host's end.
+void delete_veths(netlink::Socket& socket, const UniqueFd& program) {
+  std::vector<UniqueFd> links;
+  for (std::size_t i = 0; i < kPairs; ++i) {
+    must(netlink::create_veth(socket, {.host_name = primary(i), .pod_name = "nkb" + std::to_string(i)}));
+    const auto index = must(netlink::get_link(socket, primary(i))).index;
+    for (const auto hook : {BPF_TCX_INGRESS, BPF_TCX_EGRESS}) links.push_back(attach(program, index, hook));
+  }
+  measure("delete a veth pair with two tcx links",
+          [&](std::size_t i) { must(netlink::delete_link(socket, primary(i))); });
 }
 
 // All pairs, both sides, by as many threads as a busy agent has pods in hand; meanwhile somebody else asks for a link.
@@ -90,19 +109,27 @@ void bench() {
   measure("update in place", [&](std::size_t i) {
     if (bpf_link_update(first[i].get(), three.get(), nullptr) != 0) end_with_errno("update");
   });
-  measure("link information", [&](std::size_t i) {
-    bpf_link_info info{};
-    __u32 length = sizeof(info);
-    if (bpf_obj_get_info_by_fd(first[i].get(), &info, &length) != 0) end_with_errno("link information");
-  });
+  measure("link information", [&](std::size_t i) { look_at(first[i]); });
   measure("release", [&](std::size_t i) { second[i].reset(); });
   measure("release of the last", [&](std::size_t i) { first[i].reset(); });
   measure("attach after the last", [&](std::size_t i) { first[i] = attach(one, indexes[i], BPF_NETKIT_PRIMARY); });
+  // Twice within a grace period, which no other pair's wait has covered.
+  measure("second attach, released at once",
+          [&](std::size_t i) { const auto link = attach(two, indexes[i], BPF_NETKIT_PRIMARY, true); });
+  const auto at = [&](std::size_t i) { return static_cast<int>(indexes[i]); };
+  for (std::size_t i = 0; i < kPairs; ++i) {
+    if (bpf_prog_attach_opts(two.get(), at(i), BPF_NETKIT_PRIMARY, nullptr) != 0) end_with_errno("attach a program");
+  }
+  measure("detach of a program without a link", [&](std::size_t i) {
+    if (bpf_prog_detach_opts(two.get(), at(i), BPF_NETKIT_PRIMARY, nullptr) != 0) end_with_errno("detach a program");
+  });
   measure("tcx attach", [&](std::size_t i) { second[i] = attach(two, indexes[i], BPF_TCX_INGRESS); });
+  measure("tcx link information", [&](std::size_t i) { look_at(second[i]); });
   measure("tcx release", [&](std::size_t i) { second[i].reset(); });
   measure("delete a pair with two links", [&](std::size_t i) { must(netlink::delete_link(socket, primary(i))); });
   first.clear();
   peer.clear();
+  delete_veths(socket, two);
   burst(make_pairs(socket), one);
 }
 

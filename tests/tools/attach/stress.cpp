@@ -11,10 +11,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <random>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -35,13 +37,19 @@ constexpr std::size_t kCounters = 7;
 // Sends frames from a device, as fast as it goes.
 class Sender {
  public:
-  explicit Sender(std::uint32_t ifindex) : socket_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) {
+  // `bypass`: past its queue, where the kernel looks less closely whether the device is still up.
+  explicit Sender(std::uint32_t ifindex, bool bypass = false)
+      : socket_(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)) {
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
     address.sll_protocol = htons(ETH_P_IP);
     address.sll_ifindex = static_cast<int>(ifindex);
     if (::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
       end_with_errno("bind a packet socket");
+    }
+    const int value = bypass ? 1 : 0;
+    if (::setsockopt(socket_.get(), SOL_PACKET, PACKET_QDISC_BYPASS, &value, sizeof(value)) != 0) {
+      end_with_errno("PACKET_QDISC_BYPASS");
     }
   }
   void send() const {
@@ -77,6 +85,48 @@ std::uint32_t ifindex_of(const UniqueFd& link) {
   return info.netkit.ifindex;
 }
 
+// A classifier that redirects to the device whose number `map` holds, or to that one's peer: either, by chance.
+UniqueFd load_redirect(int map) {
+  const auto call = [](bpf_func_id helper) {
+    return bpf_insn{.code = BPF_JMP | BPF_CALL, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = helper};
+  };
+  const bpf_insn end{.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0};
+  const std::array<bpf_insn, 12> code{{
+      {.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_VALUE, .off = 0, .imm = map},
+      {},
+      {.code = BPF_LDX | BPF_W | BPF_MEM, .dst_reg = 6, .src_reg = 1, .off = 0, .imm = 0},
+      call(BPF_FUNC_get_prandom_u32),
+      {.code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 1},
+      {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 1, .src_reg = 6, .off = 0, .imm = 0},
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .src_reg = 0, .off = 0, .imm = 0},
+      {.code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 2, .imm = 0},
+      call(BPF_FUNC_redirect_peer),
+      end,
+      call(BPF_FUNC_redirect),
+      end,
+  }};
+  UniqueFd fd(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "nk_redirect", "GPL", code.data(), code.size(), nullptr));
+  if (!fd.valid()) end_with_errno("load a program that redirects");
+  return fd;
+}
+
+// What the pod's end of a pair has sent.
+std::uint64_t sent_by_pod(const Pair& pair) {
+  std::uint64_t value = 0;
+  std::thread([&] {
+    enter_netns(pair.pod);
+    std::ifstream file("/proc/thread-self/net/dev");
+    for (std::string line; std::getline(file, line);) {
+      const auto at = line.find("eth0:");
+      if (at == std::string::npos) continue;
+      // Received: eight numbers; sent: bytes, packets, …
+      std::istringstream fields(line.substr(at + 5));
+      for (int i = 0; i < 10; ++i) fields >> value;
+    }
+  }).join();
+  return value;
+}
+
 // What all threads share. Each job is one thread that repeats its step until the time is over.
 class Stress {
  public:
@@ -106,8 +156,8 @@ class Stress {
     std::printf("WRONG: %s\n", what);
   }
 
-  UniqueFd here_ = new_netns(), map_;
-  Pair of_links_, of_programs_;
+  UniqueFd here_ = new_netns(), map_, target_;
+  Pair of_links_, of_programs_, of_redirects_;
   std::vector<std::unique_ptr<Job>> jobs_;
   std::atomic<bool> stopping_ = false, good_ = true;
 };
@@ -132,15 +182,17 @@ void Stress::stop() {
   stopping_ = false;
 }
 
+// Pauses leave a processor to those who change something.
 void Stress::flood(const Pair& pair, const char* name) {
-  start(name, here_, [sender = std::make_shared<std::optional<Sender>>(), &pair](Random&) {
-    if (!*sender) sender->emplace(pair.primary);
-    (*sender)->send();
-  });
-  start(name, pair.pod, [sender = std::make_shared<std::optional<Sender>>(), &pair](Random&) {
-    if (!*sender) sender->emplace(pair.peer);
-    (*sender)->send();
-  });
+  const auto from = [this, name](const UniqueFd& netns, std::uint32_t device) {
+    start(name, netns, [sender = std::make_shared<std::optional<Sender>>(), device](Random&) {
+      if (!*sender) sender->emplace(device);
+      for (int i = 0; i < 50; ++i) (*sender)->send();
+      std::this_thread::sleep_for(1ms);
+    });
+  };
+  from(here_, pair.primary);
+  from(pair.pod, pair.peer);
 }
 
 // Two links that come and go in any order, with an update in between or not.
@@ -173,7 +225,8 @@ void Stress::change_programs(bpf_attach_type hook, Random& random) {
   if (bpf_prog_detach_opts(program.get(), ifindex, hook, &detaching) != 0) end_with_errno("detach a program");
 }
 
-// A pod's whole life, with packets on their way when its device or its namespace goes, and a reader of its links.
+// A pod's whole life. When its device or its namespace goes, packets are on their way from both ends and from another
+// pod, and somebody reads its links.
 void Stress::churn(Random& random) {
   auto here = must(netlink::Socket::open());
   auto pair = make_live_pair(here, "churn");
@@ -186,8 +239,25 @@ void Stress::churn(Random& random) {
     if (bpf_prog_attach_opts(bare.get(), static_cast<int>(pair.primary), hook, &attaching) != 0)
       end_with_errno("attach");
   }
+  const std::uint32_t key = 0;
+  if (bpf_map_update_elem(target_.get(), &key, &pair.primary, BPF_ANY) != 0) end_with_errno("set the target");
+  const bool deleted = random() % 2 == 0;
   std::atomic<bool> done = false;
-  std::thread reader([&] {
+  std::vector<std::thread> others;
+  for (const bool bypass : {false, true}) {
+    others.emplace_back([&, sender = Sender(pair.primary, bypass)] {
+      while (!done) sender.send();
+    });
+  }
+  // Whoever has a socket in there keeps the namespace.
+  if (deleted) {
+    others.emplace_back([&done, &pod = pair.pod, peer = pair.peer] {
+      enter_netns(pod);
+      const Sender sender(peer);
+      while (!done) sender.send();
+    });
+  }
+  others.emplace_back([&] {
     while (!done) {
       for (const auto& link : links) {
         if (const auto index = ifindex_of(link); index != 0 && index != pair.primary) {
@@ -197,16 +267,15 @@ void Stress::churn(Random& random) {
       }
     }
   });
-  const Sender sender(pair.primary);
-  for (int i = 0; i < 20; ++i) sender.send();
-  if (random() % 2 == 0) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(random() % 20));
+  if (deleted) {
     must(netlink::delete_link(here, pair.primary));
   } else {
     pair.pod.reset();
     while (netlink::get_link(here, pair.primary)) std::this_thread::sleep_for(1ms);
   }
   done = true;
-  reader.join();
+  for (auto& other : others) other.join();
   for (const auto& link : links) {
     if (ifindex_of(link) != 0) complain("a link names a device that is gone");
   }
@@ -223,11 +292,16 @@ bool Stress::run(int seconds) {
   enter_netns(here_);
   map_.reset(bpf_map_create(BPF_MAP_TYPE_ARRAY, "nk_stress", 4, sizeof(std::uint64_t) * kCounters, 1, nullptr));
   if (!map_.valid()) end_with_errno("create the counters");
+  target_.reset(bpf_map_create(BPF_MAP_TYPE_ARRAY, "nk_target", 4, sizeof(std::uint32_t), 1, nullptr));
+  if (!target_.valid()) end_with_errno("create the map of the target");
   auto here = must(netlink::Socket::open());
   of_links_ = make_live_pair(here, "links");
   of_programs_ = make_live_pair(here, "programs");
+  of_redirects_ = make_live_pair(here, "redirects");
+  const auto redirect = attach(load_redirect(target_.get()), of_redirects_.primary, BPF_NETKIT_PEER);
   flood(of_links_, "packets over links");
   flood(of_programs_, "packets over programs");
+  flood(of_redirects_, "packets to another pod");
   for (const auto hook : kHooks) {
     start("changes of links", here_, [this, hook](Random& random) { change_links(hook, random); });
     start("changes of programs", here_, [this, hook](Random& random) { change_programs(hook, random); });
@@ -235,6 +309,8 @@ bool Stress::run(int seconds) {
   start("pods", here_, [this](Random& random) { churn(random); });
   std::this_thread::sleep_for(std::chrono::seconds(seconds));
   stop();
+  // With our series those that found no target are not among them.
+  if (sent_by_pod(of_redirects_) == 0) complain("nothing reached another pod");
 
   // A grace period later nothing of all that may run any more.
   std::this_thread::sleep_for(1s);
