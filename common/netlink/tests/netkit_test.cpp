@@ -41,7 +41,8 @@ TEST_F(NetkitTest, LayerThreePairDropsUntilProgrammed) {
                               .pod_netns_fd = pod_netns(),
                               .mtu = 9000,
                               .gso_max_size = 150000,
-                              .gro_max_size = 180000}));
+                              .gro_max_size = 180000,
+                              .headroom = 70}));
   const Link outer = must(get_link(host(), "nk1"));
   const Link inner = must(get_link(pod(), "eth0"));
   EXPECT_TRUE(outer.netkit_primary);
@@ -56,6 +57,7 @@ TEST_F(NetkitTest, LayerThreePairDropsUntilProgrammed) {
     EXPECT_EQ(link.mtu, 9000U) << link.name;
     EXPECT_EQ(link.gso_max_size, 150000U) << link.name;
     EXPECT_EQ(link.gro_max_size, 180000U) << link.name;
+    EXPECT_EQ(link.netkit_headroom.value_or(70), 70) << link.name << ": where the kernel knows of it";
     EXPECT_FALSE(link.up);
   }
 }
@@ -82,15 +84,6 @@ TEST_F(NetkitTest, ScrubbingIsOffWhereTheKernelCan) {
   if (!usual) GTEST_SKIP() << "this kernel's netkit has no scrub attribute (Linux 6.13)";
   EXPECT_EQ(usual, NETKIT_SCRUB_DEFAULT);
   EXPECT_EQ(must(get_link(host(), "nk2")).netkit_scrub, NETKIT_SCRUB_NONE);
-}
-
-TEST_F(NetkitTest, RoomIsKeptWhereTheKernelCan) {
-  must(create_netkit(host(), {.host_name = "nk1", .pod_name = "a"}));
-  must(create_netkit(host(), {.host_name = "nk2", .pod_name = "b", .headroom = 70}));
-  const bool known = must(get_link(host(), "nk1")).netkit_headroom.has_value();
-  for (const auto* name : {"nk2", "b"}) {
-    EXPECT_EQ(must(get_link(host(), name)).netkit_headroom, known ? std::optional<std::uint16_t>(70) : std::nullopt);
-  }
 }
 
 TEST_F(NetkitTest, RefusalsAreNotRetriedIntoSuccess) {

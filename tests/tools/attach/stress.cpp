@@ -249,12 +249,15 @@ void Stress::churn(Random& random) {
       while (!done) sender.send();
     });
   }
-  // Whoever has a socket in there keeps the namespace.
+  // A socket in there would keep the namespace.
+  std::optional<Sender> inside;
   if (deleted) {
-    others.emplace_back([&done, &pod = pair.pod, peer = pair.peer] {
-      enter_netns(pod);
-      const Sender sender(peer);
-      while (!done) sender.send();
+    std::thread([&] {
+      enter_netns(pair.pod);
+      inside.emplace(pair.peer);
+    }).join();
+    others.emplace_back([&] {
+      while (!done) inside->send();
     });
   }
   others.emplace_back([&] {
