@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "common/netlink/link.hpp"
+#include "common/netlink/netns.hpp"
 #include "tests/tools/attach/attach.hpp"
 #include "tests/tools/attach/device.hpp"
 
@@ -113,8 +114,7 @@ UniqueFd load_redirect(int map) {
 // What the pod's end of a pair has sent.
 std::uint64_t sent_by_pod(const Pair& pair) {
   std::uint64_t value = 0;
-  std::thread([&] {
-    enter_netns(pair.pod);
+  must(netlink::in_netns(pair.pod.get(), [&value]() -> Result<void> {
     std::ifstream file("/proc/thread-self/net/dev");
     for (std::string line; std::getline(file, line);) {
       const auto at = line.find("eth0:");
@@ -123,7 +123,8 @@ std::uint64_t sent_by_pod(const Pair& pair) {
       std::istringstream fields(line.substr(at + 5));
       for (int i = 0; i < 10; ++i) fields >> value;
     }
-  }).join();
+    return {};
+  }));
   return value;
 }
 
@@ -252,10 +253,10 @@ void Stress::churn(Random& random) {
   // A socket in there would keep the namespace.
   std::optional<Sender> inside;
   if (deleted) {
-    std::thread([&] {
-      enter_netns(pair.pod);
+    must(netlink::in_netns(pair.pod.get(), [&]() -> Result<void> {
       inside.emplace(pair.peer);
-    }).join();
+      return {};
+    }));
     others.emplace_back([&] {
       while (!done) inside->send();
     });
