@@ -152,12 +152,11 @@ TEST_F(PatchedTest, AFailedRedirectIsADrop) {
   }
 }
 
-// Reasons of the packets that the calling thread's sending has freed, from a trace of its own.
+// Reasons of the packets that were freed, whoever sent them: event filters want thread ids of the first PID namespace.
 class DropReasons {
  public:
   DropReasons() {
     std::filesystem::create_directory(instance_);
-    set("set_event_pid", std::to_string(::gettid()));
     set("events/skb/kfree_skb/enable", "1");
   }
   DropReasons(const DropReasons&) = delete;
