@@ -2,9 +2,11 @@
 // The network configuration on standard input (CNI specification 1.1, sections 1 and 2).
 #pragma once
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cni-plugin/args.hpp"
@@ -30,6 +32,9 @@ struct NetConf {
 [[nodiscard]] Outcome<SpecVersion> read_version(const nlohmann::json& json);
 // Whether the verb is part of that version.
 [[nodiscard]] Outcome<void> check_verb(Command command, SpecVersion version);
+
+// What a DEL reads.
+inline constexpr std::array<std::string_view, 3> kIdentityKeys = {"cniVersion", "name", "agentSocket"};
 
 // Strict for every verb but DEL, which must work with whatever the configuration has become since ADD: it reads the
 // name and the socket only.

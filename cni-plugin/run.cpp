@@ -34,14 +34,16 @@ Outcome<void> perform(const Environment& environment, int input_fd, Output& outp
   const auto started = Clock::now();
   auto args = parse_args(environment);
   if (!args) return tl::make_unexpected(args.error());
-  auto input = read_input(input_fd);
+  // What a pod has been annotated with must not keep it from going.
+  const bool del = args->command == Command::del;
+  auto input = read_input(input_fd, del ? kMaxDelInput : kMaxInput);
   if (!input) return tl::make_unexpected(input.error());
   if (args->command == Command::version) {
     if (output.write(verb_version(*input))) return {};
     return refuse(ErrorCode::io, "the versions cannot be written to standard output");
   }
 
-  auto json = decode_object(*input);
+  auto json = del ? decode_keys(*input, kIdentityKeys) : decode_object(*input);
   if (!json) return tl::make_unexpected(json.error());
   const auto asked = read_version(*json);
   if (!asked) return tl::make_unexpected(asked.error());

@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
+
 #include "cni-plugin/input.hpp"
 #include "cni-plugin/output.hpp"
 #include "cni-plugin/verbs.hpp"
@@ -58,6 +60,18 @@ TEST(Input, ValuesAreCounted) {
   EXPECT_TRUE(decode_object(list(kMaxCommas)));
   EXPECT_FALSE(decode_object(list(kMaxCommas + 1)));
   EXPECT_TRUE(decode_object(R"({"a": ")" + std::string(kMaxCommas + 1, ',') + R"("})"));
+}
+
+// The keys are those of the object itself, whatever is in the values of others.
+TEST(Input, KeysAlone) {
+  std::string text = R"({"a": {"name": "inner"}, "name": "n", "b": [{"name": 1}], "c": null, "x": [0)";
+  for (unsigned i = 0; i <= kMaxCommas; ++i) text += ",0";
+  text += R"(], "cniVersion": {"name": ["kept"]}})";
+  EXPECT_FALSE(decode_object(text));
+  const std::array<std::string_view, 3> keys = {"name", "cniVersion", "absent"};
+  EXPECT_EQ(decode_keys(text, keys).value(), json::parse(R"({"name": "n", "cniVersion": {"name": ["kept"]}})"));
+  for (const auto* bad : {"", "[]", "5", "{\"a\": }", "{\"a\": 1", "{} {}"})
+    EXPECT_FALSE(decode_keys(bad, keys)) << bad;
 }
 
 TEST(Input, SyntaxErrorsTellThePlace) {

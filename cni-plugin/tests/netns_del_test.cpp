@@ -76,6 +76,25 @@ TEST_F(Del, Repeated) {
   }
 }
 
+// Kubernetes lets a pod have 256 KiB of annotations, which the runtime hands over with each verb.
+TEST_F(Del, AsManyAnnotationsAsThereMayBe) {
+  constexpr const char* kAnnotations = "io.kubernetes.cri.pod-annotations";
+  auto many = conf();
+  for (int i = 0; i < 20'000; ++i) many["runtimeConfig"][kAnnotations]["a" + std::to_string(i)] = "";
+  std::string escaped;
+  while (escaped.size() < 6U * 256 * 1024) escaped += "\\u003c";
+  auto text = conf().dump();
+  text.insert(1, R"("runtimeConfig": {"io.kubernetes.cri.pod-annotations": {"a": ")" + escaped + R"("}}, )");
+  for (const auto& input : {many.dump(), text}) {
+    const auto refused = run_plugin(environment("ADD"), input);
+    EXPECT_NE(refused.status, 0);
+    const auto answer = run_plugin(environment("DEL"), input);
+    EXPECT_EQ(answer.status, 0) << answer.output;
+    expect_gone();
+    ASSERT_EQ(call("ADD").status, 0);
+  }
+}
+
 TEST_F(Del, WithoutOrWithAStrangeNetns) {
   const Namespace other;
   for (const std::string& path :
