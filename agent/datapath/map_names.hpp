@@ -29,7 +29,7 @@ inline constexpr std::string_view kMaglev = "nk_maglev_v1";
 inline constexpr std::string_view kClients = "nk_client_v1";
 inline constexpr std::string_view kConnections = "nk_ct_v1";
 inline constexpr std::string_view kSelf = "nk_self_v1";
-inline constexpr std::string_view kFragments = "nk_fragment_v1";
+inline constexpr std::string_view kFragments = "nk_fragment_v2";
 inline constexpr std::string_view kExits = "nk_exit_v1";
 inline constexpr std::string_view kUnmasked = "nk_unmasked_v1";
 inline constexpr std::string_view kUplinks = "nk_uplink_v1";
@@ -39,7 +39,7 @@ inline constexpr std::string_view kControl = "nk_control_v1";
 inline constexpr std::string_view kEvents = "nk_events_v1";
 
 // What releases before this one have pinned.
-inline constexpr std::array<std::string_view, 2> kFormerMaps = {"nk_tunnel4_v1", "nk_tunnel6_v1"};
+inline constexpr std::array<std::string_view, 3> kFormerMaps = {"nk_tunnel4_v1", "nk_tunnel6_v1", "nk_fragment_v1"};
 // Maps that a node without services has not.
 inline constexpr std::array kServiceMaps = {kFrontends, kSlots,  kBackends, kAffinity, kSockets,
                                             kEntrances, kRanges, kMaglev,   kClients,  kUplinks};

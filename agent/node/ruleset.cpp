@@ -60,6 +60,8 @@ std::vector<Cidr> direct_destinations(const config::Options& options) {
 std::string masquerade_ruleset(const config::Options& options) {
   std::string sets;
   std::string rules;
+  // Other nodes believe what comes to their overlay from a node's address.
+  if (config::has_overlay(options)) rules += "    udp dport " + std::to_string(options.overlay.port) + " return\n";
   const auto direct = direct_destinations(options);
   for (const auto& kind : kKinds) {
     const auto pools = distinct(options.pools, kind.family);

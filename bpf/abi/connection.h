@@ -74,7 +74,7 @@ struct nk_self {
 };
 NK_SIZE_IS(nk_self, 40);
 
-/* nk_fragment_v1: the ports of a datagram that comes in pieces, by what all of its pieces have. */
+/* nk_fragment_v2: the ports of a datagram that comes in pieces, by what all of its pieces have. */
 struct nk_fragment_key {
 	__u32 source[4];
 	__u32 destination[4];
@@ -86,5 +86,6 @@ NK_SIZE_IS(nk_fragment_key, 40);
 struct nk_fragment {
 	__u16 source_port;
 	__u16 destination_port;
+	__u32 time; /* of the first piece: the coarse clock in 2^30 ns */
 };
-NK_SIZE_IS(nk_fragment, 4);
+NK_SIZE_IS(nk_fragment, 8);

@@ -23,6 +23,21 @@ struct {
 	__uint(max_entries, 1);
 } nk_range_v1 SEC(".maps");
 
+/* As nk_frontend(): a copy. False: there is none, or it changes all the time. */
+static __noinline bool nk_entrance(const struct nk_service_address *service, struct nk_entrance *copy)
+{
+	for (int i = 0; i < 3; i++) {
+		const struct nk_entrance *entrance = bpf_map_lookup_elem(&nk_entrance_v1, service);
+
+		if (!entrance)
+			return false;
+		*copy = *entrance;
+		if (bpf_map_lookup_elem(&nk_entrance_v1, service) == entrance)
+			return true;
+	}
+	return false;
+}
+
 /* Whether a client may come in: its address is within one of the set's ranges. */
 static __noinline bool nk_lets_in(const struct nk_entrance *entrance, const __u32 *client)
 {
@@ -118,27 +133,30 @@ static __always_inline int nk_lead(struct __sk_buff *ctx, const struct nk_packet
  * The one for whom another node leads here. He has asked at that node's address, or at one that is the same everywhere;
  * a node's port is the same on all of them.
  */
-static __noinline struct nk_entrance *nk_inner_entrance(const struct nk_tuple *asked)
+static __noinline bool nk_inner_entrance(const struct nk_tuple *asked, struct nk_entrance *entrance)
 {
 	struct nk_service_address service = nk_service_asked(asked);
 	__u32 zero = 0;
 	const struct nk_self *self = bpf_map_lookup_elem(&nk_self_v1, &zero);
-	struct nk_entrance *entrance;
 
 	service.led = 1;
-	entrance = bpf_map_lookup_elem(&nk_entrance_v1, &service);
-	if (entrance || !self || !nk_tunnel_to(asked->destination))
-		return entrance;
+	if (nk_entrance(&service, entrance))
+		return true;
+	if (!self || !nk_tunnel_to(asked->destination))
+		return false;
 	nk_copy_address(service.address, nk_is_mapped(asked->destination) ? self->address4 : self->address6);
-	return bpf_map_lookup_elem(&nk_entrance_v1, &service);
+	return nk_entrance(&service, entrance);
 }
 
-/* Who comes from the overlay and is nobody of the cluster has been led here. */
-static __always_inline const struct nk_entrance *nk_entered(const struct nk_packet *packet, __u32 hook)
+/* Who comes from the overlay and is nobody of the cluster has been led here. Apart from what follows, for the stack. */
+static __noinline bool nk_entered(const struct nk_packet *packet, struct nk_entrance *entrance, __u32 hook)
 {
+	struct nk_service_address service;
+
 	if (hook == NK_HOOK_FROM_OVERLAY && nk_client(packet->tuple.source, hook) == NK_CLIENT_OUTSIDE)
-		return nk_inner_entrance(&packet->tuple);
-	return nk_entrance(&packet->tuple);
+		return nk_inner_entrance(&packet->tuple, entrance);
+	service = nk_service_asked(&packet->tuple);
+	return nk_entrance(&service, entrance);
 }
 
 /*
@@ -147,13 +165,10 @@ static __always_inline const struct nk_entrance *nk_entered(const struct nk_pack
  */
 __noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *packet, __u32 hook)
 {
-	const struct nk_entrance *entrance;
+	struct nk_entrance entrance;
 	int client;
 
-	if (!packet || !nk_config.services)
-		return NK_NO_ENTRANCE;
-	entrance = nk_entered(packet, hook);
-	if (!entrance)
+	if (!packet || !nk_config.services || !nk_entered(packet, &entrance, hook))
 		return NK_NO_ENTRANCE;
 	client = nk_client(packet->tuple.source, hook);
 	if (client == NK_CLIENT_NONE)
@@ -162,9 +177,9 @@ __noinline int nk_admit(struct __sk_buff *ctx, const struct nk_packet *packet, _
 		return NK_DROP_UPLINK_SPOOF;
 	if (packet->tuple.protocol == IPPROTO_TCP && !nk_begins(packet))
 		return NK_DROP_NO_CONNECTION;
-	if (!nk_lets_in(entrance, packet->tuple.source))
+	if (!nk_lets_in(&entrance, packet->tuple.source))
 		return NK_DROP_SOURCE_RANGE;
-	return nk_lead(ctx, packet, entrance, client == NK_CLIENT_INSIDE, hook);
+	return nk_lead(ctx, packet, &entrance, client == NK_CLIENT_INSIDE, hook);
 }
 
 /* A client that this node has led on is led here by another one: it is served here, or it would go round in circles. */

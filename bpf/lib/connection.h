@@ -50,6 +50,15 @@ static __always_inline bool nk_is_direct(const struct nk_connection *connection)
 	return nk_config.services && nk_config.vni && connection->use == NK_CT_DIRECT;
 }
 
+/*
+ * Whether a packet is for the overlay of a node: that believes what the node's address says, so nobody else's may leave
+ * under it. Nodes have more addresses than others know of.
+ */
+static __always_inline bool nk_goes_to_overlay(const struct nk_tuple *tuple)
+{
+	return nk_config.vni && tuple->protocol == IPPROTO_UDP && tuple->destination_port == nk_config.vxlan_port;
+}
+
 static __always_inline bool nk_begins(const struct nk_packet *packet)
 {
 	return (packet->flags & (NK_TCP_SYN | NK_TCP_ACK | NK_TCP_RST)) == NK_TCP_SYN;
@@ -75,13 +84,16 @@ static __always_inline __u8 nk_shown(const struct nk_packet *packet)
 static __always_inline void nk_note(struct nk_connection *connection, const struct nk_packet *packet, bool express)
 {
 	__u8 tick = (nk_tick() & NK_CT_TICK) | (express ? NK_CT_EXPRESS : 0);
+	__u64 now = bpf_ktime_get_coarse_ns();
 	__u8 shown = nk_shown(packet);
 	__u8 seen = (connection->seen & ~(shown & NK_CT_SYN ? NK_CT_FIN | NK_CT_RST : NK_CT_RST)) | shown;
 
-	if (unlikely(connection->tick != tick)) {
+	/* Not the tick says that time has passed: it comes round, and keep-alives may come with the same one each time.
+	 */
+	if (unlikely(now - connection->time_ns >= NK_NS_PER_S))
+		connection->time_ns = now;
+	if (unlikely(connection->tick != tick))
 		connection->tick = tick;
-		connection->time_ns = bpf_ktime_get_coarse_ns();
-	}
 	if (unlikely(seen != connection->seen))
 		connection->seen = seen;
 }

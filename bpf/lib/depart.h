@@ -78,12 +78,14 @@ static __always_inline bool nk_masked6(const struct in6_addr *address)
 /* Whether the source is where a service is asked for: whoever opens that port to somebody gets what he asks of it. */
 static __noinline bool nk_has_entrance(const struct nk_tuple *to)
 {
+	struct nk_service_address service;
 	struct nk_tuple answer;
 
 	if (!nk_config.services)
 		return false;
 	nk_reverse(&answer, to);
-	return nk_entrance(&answer);
+	service = nk_service_asked(&answer);
+	return bpf_map_lookup_elem(&nk_entrance_v1, &service);
 }
 
 /* Whether the source port may stay what it is, if nobody else's answers look like that. */
@@ -148,7 +150,7 @@ __noinline int nk_mask(struct __sk_buff *ctx, const struct nk_packet *packet)
 	const struct nk_exit *exit;
 	const __u32 *address;
 
-	if (!packet || !nk_config.masquerade)
+	if (!packet || !nk_config.masquerade || nk_goes_to_overlay(&packet->tuple))
 		return NK_TO_STACK;
 	forward.ifindex = nk_route_out(ctx, &packet->tuple);
 	exit = nk_exit(forward.ifindex);

@@ -35,13 +35,6 @@ static __always_inline struct nk_service_address nk_service_asked(const struct n
 	return service;
 }
 
-static __always_inline struct nk_entrance *nk_entrance(const struct nk_tuple *asked)
-{
-	struct nk_service_address service = nk_service_asked(asked);
-
-	return bpf_map_lookup_elem(&nk_entrance_v1, &service);
-}
-
 /* The backend that has a place in the set's table, 0: none. */
 static __always_inline __u32 nk_place(const struct nk_entrance *entrance, __u32 hash)
 {

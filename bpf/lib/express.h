@@ -13,8 +13,9 @@
 #include "lib/translate.h"
 #include "lib/uplinks.h"
 
-/* How long XDP goes on without a packet at tcx. */
-#define NK_EXPRESS_TICKS 32
+/* How long XDP goes on without a packet at tcx; and after a pause, of fewer ticks than nk_connection.tick can count. */
+#define NK_EXPRESS_TICKS    32
+#define NK_EXPRESS_PAUSE_NS (8 * NK_NS_PER_S)
 
 /* What of a frame the way on is found by. */
 struct nk_express {
@@ -66,7 +67,9 @@ static __always_inline const struct nk_connection *nk_express_connection(const s
 		return NULL;
 	}
 	now = bpf_ktime_get_coarse_ns();
-	if (now - connection->time_ns >= NK_NS_PER_S)
+	if (unlikely(now - connection->time_ns >= NK_EXPRESS_PAUSE_NS))
+		return NULL;
+	if (unlikely(now - connection->time_ns >= NK_NS_PER_S))
 		connection->time_ns = now;
 	return connection;
 }
@@ -275,6 +278,9 @@ static __always_inline int nk_express6(struct xdp_md *ctx)
 		return XDP_PASS;
 	nk_copy_address(frame.tuple.source, &ip->saddr);
 	nk_copy_address(frame.tuple.destination, &ip->daddr);
+	/* As in tcx, those stand for IPv4 and are on no wire. */
+	if (unlikely(nk_is_mapped(frame.tuple.source) || nk_is_mapped(frame.tuple.destination)))
+		return XDP_PASS;
 	frame.tuple.protocol = ip->nexthdr;
 	frame.tuple.pad[0] = frame.tuple.pad[1] = frame.tuple.pad[2] = 0;
 	transport = nk_express_transport(&frame, ip + 1, end);

@@ -12,7 +12,16 @@ struct {
 	__type(key, struct nk_fragment_key);
 	__type(value, struct nk_fragment);
 	__uint(max_entries, 4096);
-} nk_fragment_v1 SEC(".maps");
+} nk_fragment_v2 SEC(".maps");
+
+/* As long as the kernel waits for the rest of a datagram (ip(7), ipfrag_time); the same number may be another one's
+ * then. */
+#define NK_FRAGMENT_AGE 30
+
+static __always_inline __u32 nk_fragment_clock(void)
+{
+	return bpf_ktime_get_coarse_ns() >> 30;
+}
 
 static __always_inline void nk_fragment_key(struct nk_fragment_key *key, const struct nk_packet *packet)
 {
@@ -26,11 +35,12 @@ static __always_inline void nk_fragment_key(struct nk_fragment_key *key, const s
 static __noinline void nk_remember_ports(const struct nk_packet *packet)
 {
 	struct nk_fragment ports = { .source_port = packet->tuple.source_port,
-				     .destination_port = packet->tuple.destination_port };
+				     .destination_port = packet->tuple.destination_port,
+				     .time = nk_fragment_clock() };
 	struct nk_fragment_key key;
 
 	nk_fragment_key(&key, packet);
-	bpf_map_update_elem(&nk_fragment_v1, &key, &ports, BPF_ANY);
+	bpf_map_update_elem(&nk_fragment_v2, &key, &ports, BPF_ANY);
 }
 
 /* For a later one. */
@@ -40,8 +50,8 @@ static __noinline bool nk_recall_ports(struct nk_packet *packet)
 	struct nk_fragment_key key;
 
 	nk_fragment_key(&key, packet);
-	ports = bpf_map_lookup_elem(&nk_fragment_v1, &key);
-	if (!ports)
+	ports = bpf_map_lookup_elem(&nk_fragment_v2, &key);
+	if (!ports || nk_fragment_clock() - ports->time > NK_FRAGMENT_AGE)
 		return false;
 	packet->at = 0;
 	packet->flags = 0;

@@ -81,6 +81,8 @@ static __noinline int nk_open(const struct nk_packet *packet, struct nk_connecti
 	struct nk_connection reply = nk_reply_of(forward, packet);
 	long status;
 
+	if (source == NK_SOURCE_NODE && nk_goes_to_overlay(&forward->to))
+		return NK_DROP_UNREACHABLE_BACKEND;
 	status = source == NK_SOURCE_NODE ? -EEXIST : nk_claim(forward, &reply);
 	if (status == -EEXIST)
 		status = nk_claim_port(forward, &reply, nk_hash(packet), source);

@@ -11,10 +11,24 @@
 #include "lib/translate.h"
 #include "lib/untouched.h"
 
+#define NK_DO_NOT_CUT 0x4000 /* in an IPv4 header's fragment offset (RFC 791) */
+
 /* An answer to a pod that is not here any more: the stack says so to who sends it. */
 static __always_inline bool nk_has_left(const struct nk_connection *connection, const struct nk_way *way)
 {
 	return nk_config.masquerade && !way->mtu && connection->reply && connection->use == NK_CT_MASQUERADE;
+}
+
+/*
+ * A pod of this node takes in what is larger than its own MTU. Past its device nobody compares, so what its sender
+ * would have had cut does not need to be.
+ */
+static __noinline bool nk_fits_uncut(struct __sk_buff *ctx, const struct nk_way *way)
+{
+	const struct ethhdr *eth = nk_ipv4_frame(ctx);
+
+	return way->kind == NK_WAY_PEER && eth &&
+	       !(((const struct iphdr *)(eth + 1))->frag_off & bpf_htons(NK_DO_NOT_CUT));
 }
 
 static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *packet, struct nk_connection *connection,
@@ -35,7 +49,7 @@ static __always_inline int nk_follow4(struct __sk_buff *ctx, struct nk_packet *p
 	if (!nk_enters_node(way) && unlikely(packet->hops <= 1))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_HOP_LIMIT, 0);
 	mtu = unlikely(nk_is_direct(connection)) ? nk_mtu_led(way) : way->mtu;
-	if (mtu && unlikely(!nk_goes_through(ctx, packet, mtu)))
+	if (mtu && unlikely(!nk_goes_through(ctx, packet, mtu)) && !nk_fits_uncut(ctx, way))
 		return nk_refuse4(ctx, packet, hook, NK_DROP_TOO_BIG, mtu);
 	nk_note(connection, packet, nk_is_express(way, hook) && !nk_is_direct(connection));
 	if (unlikely(nk_is_direct(connection)))

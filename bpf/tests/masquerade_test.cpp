@@ -72,6 +72,34 @@ TEST(MasqueradeBesideServices, APortWhereAServiceIsAskedForIsNotKept) {
 }
 
 // The kernel knows nothing of the table when it hands out ports.
+// A node believes who comes to its overlay from another node's address.
+TEST(MasqueradeBesideAnOverlay, NobodySpeaksToAnOverlayUnderTheNodesAddress) {
+  stand_in_a_namespace();
+  const MasqueradeNode node(with_masquerade(kServicesOverlay));
+  constexpr std::uint16_t kOverlayPort = 8472;
+  each([&](const Flavour& flavour) {
+    const Talk talk{
+        .ends = {.from = flavour.family.pod, .from_port = 40000, .to = flavour.family.client, .to_port = kOverlayPort},
+        .protocol = flavour.protocol};
+    const bool refused = flavour.protocol == kUdp;
+    EXPECT_EQ(node.pod.program.run(frame(talk)).verdict, refused ? kPass : kRedirect);
+    EXPECT_NE(node.connection(talk.ends, flavour.protocol).has_value(), refused);
+
+    const auto set = ServiceNode::set_of(2, flavour.family.node);
+    nk_backend backend{};
+    write_address(backend.address, flavour.family.remote);
+    backend.port = big_endian(kOverlayPort);
+    backend.set = set;
+    put(node.netdev.program, "nk_backend_v1", set, backend);
+    const auto before = node.netdev.program.drops();
+    const auto asked = flavour.asking(flavour.family.client, 40000, 2);
+    EXPECT_EQ(node.netdev.program.run(frame(asked)).verdict, refused ? kDrop : kRedirect);
+    EXPECT_NE(node.connection(asked.ends, flavour.protocol).has_value(), refused);
+    if (!refused) return;
+    EXPECT_EQ(difference(before, node.netdev.program.drops()).at(0).reason, NK_DROP_UNREACHABLE_BACKEND);
+  });
+}
+
 TEST_F(Masquerade, ASocketThatTheNodeGetsLaterHasItsPackets) {
   each([&](const Flavour& flavour) {
     const auto talk = leaving(flavour, 40002);
@@ -260,6 +288,30 @@ TEST_F(Masquerade, WhenTheRangeHasNoPortLeftAnyOtherOneDoes) {
     check_once(netdev_, Case{"the node's", frame(answer), kNext});
     expect_becomes(netdev_, other, reversed(second.ends));
   });
+}
+
+// A pod's MTU is for what it sends: only what must not be cut is refused for it.
+TEST_F(Masquerade, APodTakesWholeWhatARouterWouldCut) {
+  constexpr std::size_t kFlags = kEthBytes + 6;
+  constexpr std::uint8_t kDoNotCut = 0x40;
+  ASSERT_EQ(std::system("ip link set lo mtu 1300"), 0);
+  netdev_.set_device(kDevice, {.flags = NK_EP_IPV4 | NK_EP_IPV6 | NK_EP_DIRECT, .endpoint_id = kEndpointId});
+  each([&](const Flavour& flavour) {
+    const bool v4 = flavour.family.name == "IPv4";
+    const auto talk = leaving(flavour);
+    const auto seen = masked(flavour, talk.ends);
+    expect_becomes(pod_, talk, seen);
+    auto answer = flavour.answer(seen);
+    answer.payload = Bytes(1400);
+    if (v4) expect_becomes(netdev_, answer, reversed(talk.ends));
+    auto whole = frame(answer);
+    if (v4) whole[kFlags] |= kDoNotCut;
+    const auto before = netdev_.drops();
+    std::ignore = netdev_.run(whole);
+    EXPECT_EQ(difference(before, netdev_.drops()),
+              (std::vector<Drop>{{.reason = NK_DROP_TOO_BIG, .packets = 1, .bytes = whole.size()}}));
+  });
+  ASSERT_EQ(std::system("ip link set lo mtu 65536"), 0);
 }
 
 TEST_F(Masquerade, WhatIsTooLargeForTheUplinkIsRefused) {

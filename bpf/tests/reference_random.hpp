@@ -203,7 +203,7 @@ class Packets {
 inline int rounds() { return random_packets(kUsual); }
 
 inline void forget(const Program& program) {
-  for (const auto* name : {"nk_ct_v1", "nk_fragment_v1"}) {
+  for (const auto* name : {"nk_ct_v1", "nk_fragment_v2"}) {
     for (nk_tuple key{}; bpf_map_get_next_key(program.map(name), nullptr, &key) == 0;) {
       ASSERT_EQ(bpf_map_delete_elem(program.map(name), &key), 0);
     }

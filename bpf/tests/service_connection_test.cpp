@@ -225,6 +225,20 @@ TEST_F(Connections, SaysWhatItHasSeen) {
   EXPECT_EQ(node_.connection(ask.ends, kTcp)->seen, NK_CT_SYN | NK_CT_ACK | NK_CT_FIN);
 }
 
+// A keep-alive may come with the tick of the last one: ticks are counted by seven bits, and timers are round.
+TEST_F(Connections, AfterSilenceTheTimeIsNewWhateverTheTickIs) {
+  const Flavour flavour{.family = families().front(), .protocol = kTcp};
+  const auto ask = flavour.asking(flavour.family.client, 1, 1);
+  EXPECT_EQ(netdev_.run(frame(ask)).verdict, kRedirect);
+  EXPECT_EQ(netdev_.run(frame(ask)).verdict, kRedirect);
+  auto entry = node_.connection(ask.ends, kTcp).value();
+  const auto last = entry.time_ns;
+  entry.time_ns -= 5'000'000'000;
+  put(netdev_, "nk_ct_v1", tuple_of(ask.ends, kTcp), entry);
+  EXPECT_EQ(netdev_.run(frame(ask)).verdict, kRedirect);
+  EXPECT_GE(node_.connection(ask.ends, kTcp)->time_ns, last);
+}
+
 TEST_F(Connections, WithoutAPortLeftOrRoomANewOneIsRefusedAndOthersGoOn) {
   nk_self self{};
   write_address(self.address4, "192.0.2.1");

@@ -154,6 +154,18 @@ Pieces pieces_of(const Talk& talk, std::uint16_t id) {
   return {.first = piece(front, 0, true), .second = piece(rest, 2, false)};
 }
 
+// What has been remembered of pieces gets older by so many units of nk_fragment.time.
+void age_pieces(const Program& program, std::uint32_t by) {
+  nk_fragment_key key{};
+  nk_fragment ports{};
+  const int map = program.map("nk_fragment_v2");
+  for (const nk_fragment_key* before = nullptr; bpf_map_get_next_key(map, before, &key) == 0; before = &key) {
+    ASSERT_EQ(bpf_map_lookup_elem(map, &key, &ports), 0);
+    ports.time -= by;
+    put(program, "nk_fragment_v2", key, ports);
+  }
+}
+
 Bytes dont_cut(const Bytes& answer) {
   const Bytes message(answer.begin() + kEthBytes + kIpv4Bytes, answer.end());
   const auto ends = ends_of(answer);
@@ -187,6 +199,8 @@ TEST_F(Errors, PiecesFollowTheirFirstOne) {
         EXPECT_EQ(netdev_.run_summed(pieces.second).status, 0);
       }
       check_once(netdev_, Case{"of another datagram", pieces_of(ask, 99).second, kNext});
+      age_pieces(netdev_, 31);
+      check_once(netdev_, Case{"of one with the same number, later", pieces.second, kNext});
 
       auto answer = flavour.answer(ends);
       answer.payload = Bytes(1000, 0x3d);

@@ -44,7 +44,8 @@ TEST(Verdicts, NextAndNoRedirectWithProgramsBehind) {
 
 // As on a pod's device: what stands behind is the backstop.
 TEST(Verdicts, NeverNextOnTheOverlay) {
-  EXPECT_EQ(verdicts<from_overlay>(kOverlay), (Verdicts{kPass, kDrop, kRedirect}));
+  for (const auto& config : {kOverlay, kServicesOverlay, kMasqueradeOverlay})
+    EXPECT_EQ(verdicts<from_overlay>(config), (Verdicts{kPass, kDrop, kRedirect}));
   EXPECT_EQ(verdicts<to_overlay>(kOverlay), (Verdicts{kPass, kDrop}));
   EXPECT_FALSE(verdicts<from_overlay>(kOverlayHooks)->contains(kRedirect));
 }

@@ -90,6 +90,25 @@ eventually 5 '[[ $(problems) = *"$manifests"* ]]' || fail "the folder is not nam
 mv "$manifests.away" "$manifests"
 eventually 5 '[ -z "$(problems)" ]' || fail "still: $(problems)"
 
+note "without what was known it takes nothing away"
+standing() { lab_in a nft list table inet netkite; lab_in a ip route; lab_in a ip -6 route; }
+before=$(standing)
+contains "the routes to b's pods" 10.77.2.0/24 "$before"
+lab_agent_stop a
+mv "$manifests" "$manifests.away"
+rm "$lab/a/run/cluster.json"
+(agent a "$from_files") &
+waiting=$!
+eventually 10 '[[ $(ctl a status 2> /dev/null) = *"$manifests"* ]]' || fail "the folder is not named: $(ctl a status)"
+works a1 b1
+works b1 a2
+equal "routes and masquerade" "$before" "$(standing)"
+mv "$manifests.away" "$manifests"
+wait "$waiting" || fail "node a does not get ready with its Node"
+eventually 5 '[ -z "$(problems)" ]' || fail "still: $(problems)"
+works a1 b1
+equal "routes and masquerade" "$before" "$(standing)"
+
 note "the device that a pod asks for"
 lab_namespace a3
 wish() {
@@ -102,3 +121,12 @@ wish veth > "$lab/out" || fail "ADD: $(cat "$lab/out")"
 equal "its device" veth "$(ctl a endpoints | jq -r --arg id "$lab_prefix-a3" '.endpoints[] | select(.container_id == $id) | .device')"
 works a3 b1
 works a1 a3
+
+note "other podCIDRs are taken at the end of the last pod with an old address"
+others="10.77.9.0/24 fd77:9::/64"
+jq --arg others "$others" '.spec.podCIDRs = ($others | split(" "))' "$manifests/a.json" > "$lab/new" && mv "$lab/new" "$manifests/a.json"
+eventually 5 '[[ $(problems) = *"have become"* ]]' || fail "no word of the other podCIDRs: $(problems)"
+for pod in a1 a2 a3; do lab_unpod a "$pod"; done
+pools() { ctl a status | jq -r '[.pools[].prefix] | join(" ")'; }
+eventually 3 '[ "$(pools)" = "$others" ]' || fail "the pools are $(pools)"
+eventually 5 '[ -z "$(problems)" ]' || fail "still: $(problems)"

@@ -67,6 +67,20 @@ for family in $both; do
   eventually 2 '[ "$(drops a uplink-spoof)" = $((before + count)) ]' || fail "a pod's packet on the uplink, IPv$family, is not dropped"
 done
 
+# A pod that speaks to an overlay itself, at an address that nobody knows to be a node's: its packets keep the pod's own
+# address, whoever masquerades, and so are refused there.
+second=192.0.2.177
+ip -n nk-a address add "$second/24" dev eth0
+for mode in nftables bpf; do
+  agent_again b ".routing = \"overlay\" | .masquerade.mode = \"$mode\""
+  for family in $both; do
+    before=$(drops a overlay-spoof)
+    lab_in b1 nk-packet "vxlan:1@$second" udp "$(lab_ip b "$family")" "$(lab_ip a1 "$family")" "$count" "$mac"
+    eventually 2 '[ "$(drops a overlay-spoof)" = $((before + count)) ]' ||
+      fail "what pod b1 says to an overlay in its node's name ($mode) counted $(($(drops a overlay-spoof) - before)), expected $count: $(ctl a drops | jq -c .)"
+  done
+done
+
 for target in a1 a; do equal "packets that arrived at $target, beside good ones" "$truths" "$(seen "$target" crafted)"; done
 for target in a2 b1 b world; do equal "packets that arrived at $target" 0 "$(seen "$target" crafted)"; done
 works a1 b1

@@ -64,9 +64,11 @@ lie source-route source-route 4 "$(lab_ip a1 4)"
 lie source-route source-route 6 "$(lab_ip a1 6)"
 lie malformed truncated 4 "$(lab_ip a1 4)"
 lie malformed truncated 6 "$(lab_ip a1 6)"
-# The source is the pod's until a device writes a checksum over it.
-lie malformed forged 4 "$(lab_ip a1 4)"
-lie malformed forged 6 "$(lab_ip a1 6)"
+# The source, or its port, is the pod's until a device writes a checksum over it.
+for kind in forged forged-port; do
+  lie malformed "$kind" 4 "$(lab_ip a1 4)"
+  lie malformed "$kind" 6 "$(lab_ip a1 6)"
+done
 nothing_arrived 'what no pod may say'
 
 # Towards the node's loopback addresses, from the pod's own address.

@@ -39,6 +39,16 @@ TEST(Ruleset, BesideProgramsTheStackHasPortsOfItsOwn) {
   EXPECT_THAT(ruleset, HasSubstr("oifname != \"nk*\" masquerade\n"));
 }
 
+// Else a pod could speak to an overlay in its node's name.
+TEST(Ruleset, NobodySpeaksToAnOverlayUnderTheNodesAddress) {
+  config::Options options;
+  options.pools = {cidr("10.244.1.0/24")};
+  EXPECT_THAT(masquerade_ruleset(options), Not(HasSubstr("return")));
+  options.routing = config::Routing::overlay;
+  const auto ruleset = masquerade_ruleset(options);
+  EXPECT_LT(ruleset.find("    udp dport 8472 return\n"), ruleset.find("masquerade\n"));
+}
+
 TEST(Ruleset, MissingKernelPartsAreNamedWithTheAlternative) {
   for (const std::string words :
        {"Error: Could not process rule: No such file or directory\ntable inet netkite {\n",

@@ -150,7 +150,8 @@ Bytes arp(const Ip& source, const Ip& destination) {
 }
 
 std::optional<Payload> payload_of(std::string_view kind, const Ip& source, const Ip& destination, Ports ports) {
-  if (kind == "udp" || kind == "forged" || kind == "source-route" || kind == "fragment" || kind == "truncated")
+  if (kind == "udp" || kind.starts_with("forged") || kind == "source-route" || kind == "fragment" ||
+      kind == "truncated")
     return udp(ports);
   if (kind == "syn") return tcp(ports, 0x02);
   if (kind == "rst") return tcp(ports, 0x04);

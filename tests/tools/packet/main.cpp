@@ -54,16 +54,21 @@ int send_all(int socket, std::span<const std::uint8_t> packet, const Target& to,
   return 0;
 }
 
-// The last two bytes of the source are to be a checksum of the rest, which whoever chooses the rest can choose.
-int send_forged(const sockaddr_ll& to, std::span<const std::uint8_t> packet, long count) {
-  constexpr std::uint16_t kFrom = 20, kSourceEnd4 = ETH_HLEN + 14, kSourceEnd6 = ETH_HLEN + 22;
+// A checksum of what follows is to be written over the last two bytes of the source, or over the source's port: whoever
+// chooses the rest can choose it.
+int send_forged(const sockaddr_ll& to, std::span<const std::uint8_t> packet, bool port, long count) {
+  constexpr std::uint16_t kSourceEnd4 = ETH_HLEN + 14, kSourceEnd6 = ETH_HLEN + 22;
+  constexpr std::uint16_t kPort4 = ETH_HLEN + 20, kPort6 = ETH_HLEN + 40;
   const bool v4 = to.sll_protocol == htons(kEthernetIpv4);
+  const std::uint16_t from = !port ? 20 : v4 ? kPort4 : kPort6;
+  const std::uint16_t where = port ? from : v4 ? kSourceEnd4 : kSourceEnd6;
   // linux/virtio_net.h, which is no C++.
   struct {
     std::uint8_t flags = 1, gso_type = 0;  // VIRTIO_NET_HDR_F_NEEDS_CSUM
-    std::uint16_t header_length = 0, gso_size = 0, checksum_start = kFrom, checksum_offset = 0;
+    std::uint16_t header_length = 0, gso_size = 0, checksum_start = 0, checksum_offset = 0;
   } header;
-  header.checksum_offset = static_cast<std::uint16_t>((v4 ? kSourceEnd4 : kSourceEnd6) - kFrom);
+  header.checksum_start = from;
+  header.checksum_offset = static_cast<std::uint16_t>(where - from);
   ethhdr ethernet{};
   std::copy_n(to.sll_addr, ETH_ALEN, ethernet.h_dest);
   ethernet.h_proto = to.sll_protocol;
@@ -171,7 +176,7 @@ int main(int argc, char** argv) {
     to.sll_halen = 6;
     std::ranges::copy(mac->bytes, to.sll_addr);
   }
-  if (kind.name == "forged") return send_forged(to, *packet, count);
+  if (kind.name.starts_with("forged")) return send_forged(to, *packet, kind.name == "forged-port", count);
   const netkite::UniqueFd socket(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return complain("socket", std::strerror(errno));
   if (kind.is_flood) return send_flood(socket.get(), kind, *source, *destination, Target(to), count);
