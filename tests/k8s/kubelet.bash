@@ -40,7 +40,7 @@ node_space() {
   nsenter --net="$(lab_path "$node")" unshare --mount bash -c '
     for place in /var/lib /var/log /run /opt /etc/cni; do mount -t tmpfs tmpfs "$place" || exit; done
     mkdir -p /run/netns /opt/cni/bin /etc/cni/net.d && cp /usr/lib/cni/{loopback,portmap} /opt/cni/bin/ &&
-      mount --bind "$1" /sys/fs/bpf && mount --make-rshared / && touch "$2" && exec sleep infinity' \
+      chown 1001 /opt/cni/bin /etc/cni/net.d && mount --bind "$1" /sys/fs/bpf && mount --make-rshared / && touch "$2" && exec sleep infinity' \
     _ "$lab/bpf/$node" "$lab/$node/space" &
   echo $! > "$lab/jobs/space-$node.pid"
   until_true 5 test -e "$lab/$node/space" || fail "no mount namespace for node $node"

@@ -7,9 +7,22 @@ open_lab
 script=$root/deploy/kubernetes/node-files
 export HOST_BIN=$lab/host-bin HOST_CONF=$lab/host-conf PLUGIN=$lab/plugin CONFLIST=$lab/conflist
 mkdir "$HOST_BIN" "$HOST_CONF"
+# As on nodes where the plugins came out of an archive.
+chown 1001 "$HOST_BIN" "$HOST_CONF"
 echo first > "$PLUGIN"
 cp "$root/deploy/10-netkite.conflist" "$CONFLIST"
-node_files() { busybox sh "$script" "$@" > "$lab/said" 2>&1; }
+# With the capabilities that the manifests give their container.
+declare -A bounds
+for manifest in install uninstall; do
+  added=$(awk '/name: node-files/ { here = 1 } here && /capabilities:/ { print; exit }' "$root/deploy/kubernetes/$manifest.yaml" |
+    sed -n 's/.*add: \[\(.*\)\].*/\1/p' | tr -d '" ' | sed 's/[^,]*/+&/g' | tr A-Z a-z)
+  bounds[$manifest]=-all${added:+,$added}
+done
+node_files() {
+  local manifest=install
+  [ "${1:-}" != remove ] || manifest=uninstall
+  setpriv --bounding-set "${bounds[$manifest]}" --inh-caps=-all busybox sh "$script" "$@" > "$lab/said" 2>&1
+}
 there() { (cd "$lab" && find host-bin host-conf -mindepth 1 | sort | xargs); }
 inode() { stat -c %i "$1"; }
 
