@@ -43,7 +43,9 @@ Result<void> Departed::add(const std::vector<Ip>& addresses) {
   std::ofstream file(file_, std::ios::app);
   for (const auto& address : addresses) file << address.to_string() << '\n';
   file.flush();
-  return file.good() ? Result<void>() : fail_errno(errno, "write " + file_);
+  if (file.good()) return {};
+  unwritten_ = true;
+  return fail_errno(errno, "write " + file_);
 }
 
 bool Departed::has(const Ip& address) const { return has(raw_of(address)); }
@@ -51,7 +53,7 @@ bool Departed::has(const Ip& address) const { return has(raw_of(address)); }
 Result<void> Departed::end_round(bool whole) {
   const auto gone = std::erase_if(addresses_, [whole](const auto& each) { return whole && each.second.begun; });
   for (auto& [raw, state] : addresses_) state.begun = true;
-  return gone == 0 ? Result<void>() : write();
+  return gone == 0 && !unwritten_ ? Result<void>() : write();
 }
 
 Result<void> Departed::clear() {
@@ -60,10 +62,12 @@ Result<void> Departed::clear() {
 }
 
 // As a whole: an address that stays in it would take a later pod's connections.
-Result<void> Departed::write() const {
+Result<void> Departed::write() {
   std::string lines;
   for (const auto& [raw, state] : addresses_) lines += state.address.to_string() + '\n';
-  return replace_file(file_, lines);
+  auto written = replace_file(file_, lines);
+  unwritten_ = !written;
+  return written;
 }
 
 }  // namespace netkite::datapath

@@ -20,9 +20,10 @@ class Departed {
   using Raw = std::array<std::uint32_t, 4>;
 
   Departed() = default;
-  // What a former run has left is in it. Without the file's folder there is nothing, and nothing can be added.
+  // What a former run has left is in it. Without the file's folder there is nothing.
   [[nodiscard]] static Result<Departed> open(std::string file);
 
+  // They have departed in any case. An error: the file does not say so yet, and the end of a round tries again.
   [[nodiscard]] Result<void> add(const std::vector<Ip>& addresses);
   [[nodiscard]] bool has(const Ip& address) const;
   [[nodiscard]] bool has(const Raw& address) const { return addresses_.contains(address); }
@@ -38,9 +39,10 @@ class Departed {
     bool begun = false;  // a look at the table has begun since
   };
   void remember(const Ip& address);
-  [[nodiscard]] Result<void> write() const;
+  [[nodiscard]] Result<void> write();
 
   std::string file_;
+  bool unwritten_ = false;  // the file is not as the addresses are
   std::map<Raw, State> addresses_;
 };
 

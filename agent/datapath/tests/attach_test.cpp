@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attaching and detaching pods and uplinks: complete, repeatable, closed when anything is missing.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/datapath/tests/lab.hpp"
@@ -50,6 +51,19 @@ TEST_P(AttachTest, DetachLeavesNothing) {
   EXPECT_FALSE(reaches_pod(pod));
   EXPECT_FALSE(leaves_pod(pod));
   EXPECT_TRUE(ok(datapath_->detach_endpoint(pod.device))) << "what is gone stays gone";
+}
+
+TEST_P(VethAttachTest, DetachWaitsForNoRoomInTheRunFolder) {
+  options_.masquerade.mode = config::MasqueradeMode::bpf;  // connections are translated, so who departs is written down
+  reopen();
+  const auto pod = make_pod(GetParam(), "nkpod1", "10.1.0.2");
+  ASSERT_TRUE(ok(datapath_->attach_endpoint(pod.device)));
+  ASSERT_EQ(::mkdir(folder("run/departed").c_str(), 0700), 0);
+  EXPECT_TRUE(ok(datapath_->detach_endpoint(pod.device)));
+  Result<Datapath::SweepStep> step = Datapath::SweepStep{};
+  while (step && !step->round_over) step = datapath_->sweep_connections();
+  ASSERT_FALSE(step);
+  EXPECT_THAT(step.error().message, HasSubstr(folder("run/departed")));
 }
 
 TEST_P(AttachTest, AgainChangesNothing) {

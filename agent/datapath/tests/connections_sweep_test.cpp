@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes old in the table of connections, how soon, and what a look at it may not break.
+#include <filesystem>
 #include <set>
 
 #include "agent/datapath/tests/connections_fixture.hpp"
@@ -94,11 +95,21 @@ TEST_F(ConnectionsTest, WhoHasGoneIsSweptInAHurryAndForgottenAfterwards) {
   EXPECT_EQ(directions({.number = 1}), 2);
 }
 
-TEST_F(ConnectionsTest, WithoutAPlaceForItNobodyDeparts) {
+TEST_F(ConnectionsTest, WhoDepartsWithoutAPlaceForItIsWrittenDownOnceThereIsOne) {
+  put({.number = 1});
   map_ = ConnectionMap::open(*store_, folder("none/departed")).value();
-  const auto refused = map_.depart({ip("10.77.1.2")});
+  EXPECT_FALSE(map_.depart({ip("10.77.1.2")}));
+  const auto refused = map_.sweep(kNow);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, testing::HasSubstr(folder("none/departed")));
+  EXPECT_EQ(directions({.number = 1}), 0) << "departed all the same";
+  EXPECT_FALSE(map_.depart({ip("10.77.1.2")}));
+  std::filesystem::create_directory(folder("none"));
+  sweep();
+  put({.number = 1});
+  map_ = ConnectionMap::open(*store_, folder("none/departed")).value();  // the next agent's
+  sweep();
+  EXPECT_EQ(directions({.number = 1}), 0);
 }
 
 TEST_F(ConnectionsTest, OneDirectionThatSpeaksKeepsBoth) {
