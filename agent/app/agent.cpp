@@ -82,7 +82,9 @@ Result<void> Agent::start() {
   if (auto overlay = prepare_overlay().and_then([this] { return raise_overlay(); }); !overlay) return overlay;
   reconcile();
   if (auto removed = remove_unwanted(); !removed) return removed;
-  if (auto masquerade = node::apply_masquerade(options_); !masquerade) return masquerade;
+  masquerade_due_ = knows_nobody();
+  const auto masquerade = masquerade_due_ ? Result<void>() : node::apply_masquerade(options_);
+  if (!masquerade) return masquerade;
   if (auto restored = restore(); !restored) return restored;
   return serve();
 }
@@ -122,7 +124,8 @@ Result<void> Agent::prepare_overlay() {
     const auto name = std::string(node::kOverlayDevice);
     const auto view = node::discover(options_, *ifindex);
     if (!view) return tl::make_unexpected(view.error());
-    if (auto set = datapath_->set_remotes(view->remotes); !set) return set;
+    const auto set = knows_nobody() ? Result<void>() : datapath_->set_remotes(view->remotes);
+    if (!set) return set;
     if (auto attached = datapath_->attach_overlay(*ifindex, name); !attached) return wrap(attached.error(), "overlay");
     overlay_ = *ifindex;
   }
@@ -136,10 +139,8 @@ Result<void> Agent::raise_overlay() {
 Result<void> Agent::restore() {
   if (auto restored = manager_->restore(); !restored) return restored;
   log_reports();
-  auto live = manager_->host_ifindexes();
-  std::ranges::copy(uplinks_->ifindexes(), std::back_inserter(live));
-  if (overlay_ != 0) live.push_back(overlay_);
-  if (auto removed = datapath_->remove_stale(live); !removed) spdlog::warn("{}", removed.error().message);
+  stale_due_ = true;
+  remove_stale();
   take_over_connections();
   return {};
 }
@@ -168,6 +169,7 @@ Result<void> Agent::serve() {
   asio::co_spawn(context_, obey_signals(), report_end("signal handling"));
   if (config::translates(options_)) connections_.emplace(context_, options_, *datapath_);
   if (!cluster_) return {};
+  manager_->follow_ends([this] { follow_end(); });
   if (options_.services.enabled) {
     services_.emplace(context_, options_, *datapath_, [this] { follow_cluster(); });
     manager_->suspend(not_ready());
@@ -267,48 +269,29 @@ void Agent::reconcile() {
   if (!view) return set_problems({view.error().message});
   if (view->pod_mtu != view_.pod_mtu) spdlog::info("new pods get MTU {}", view->pod_mtu);
   view_ = *std::move(view);
-  if (auto set = datapath_->set_remotes(view_.remotes); !set) problems.push_back(set.error().message);
+  const bool known = !knows_nobody();
+  if (known) {
+    if (auto set = datapath_->set_remotes(view_.remotes); !set) problems.push_back(set.error().message);
+  }
   std::ranges::move(uplinks_->follow(view_.uplinks), std::back_inserter(problems));
   datapath_->refresh_uplinks();
+  remove_stale();
   if (auto raised = raise_overlay(); !raised) problems.push_back(raised.error().message);
-  if (masquerade_due_) {
+  if (masquerade_due_ && known) {
     const auto applied = node::apply_masquerade(options_);
     if (!applied) problems.push_back(applied.error().message);
     masquerade_due_ = !applied;
   }
-  if (config::masks_in_bpf(options_)) {
+  if (config::masks_in_bpf(options_) && known) {
     auto set = datapath_->set_masquerade(node::masquerade_of(options_, view_.uplinks));
     if (!set) problems.push_back("masquerade: " + set.error().message);
   }
   if (options_.bandwidth.enabled) std::ranges::move(node::apply_queues(view_.uplinks), std::back_inserter(problems));
-  if (auto applied = node::apply_routes(options_, view_); !applied) problems.push_back(applied.error().message);
+  const auto routes = known ? node::apply_routes(options_, view_) : Result<void>();
+  if (!routes) problems.push_back(routes.error().message);
   manager_->set_view(view_);
   set_problems(std::move(problems));
   if (cluster_) cluster_->set_ready(api::unready(status()).empty());
-}
-
-std::vector<std::string> Agent::open_problems() const {
-  auto all = problems_;
-  std::ranges::copy(datapath_->problems(), std::back_inserter(all));
-  if (services_) std::ranges::copy(services_->problems(), std::back_inserter(all));
-  if (stale_sockets_) std::ranges::copy(stale_sockets_->problems(), std::back_inserter(all));
-  if (connections_) std::ranges::copy(connections_->problems(), std::back_inserter(all));
-  return all;
-}
-
-// Said when they come and when they go, not every time that they are still there.
-void Agent::set_problems(std::vector<std::string> problems) {
-  std::ranges::copy(cluster_problems_, std::back_inserter(problems));
-  problems_ = std::move(problems);
-  auto all = view_.problems;
-  std::ranges::move(open_problems(), std::back_inserter(all));
-  for (const auto& line : all) {
-    if (std::ranges::find(said_, line) == said_.end()) spdlog::warn("{}", line);
-  }
-  for (const auto& line : said_) {
-    if (std::ranges::find(all, line) == all.end()) spdlog::info("no longer: {}", line);
-  }
-  said_ = std::move(all);
 }
 
 void Agent::reload() {

@@ -57,7 +57,10 @@ class Agent {
   void reconcile();
 
   void recall_cluster();
+  [[nodiscard]] bool knows_nobody() const;
+  void remove_stale();
   void follow_cluster();
+  void follow_end();
   [[nodiscard]] std::vector<std::string> take_over_cluster();
   [[nodiscard]] Result<void> take_over_pools();
   [[nodiscard]] std::string not_ready() const;
@@ -81,6 +84,7 @@ class Agent {
   std::optional<kube::Node> remembered_;  // the own node, from before
   bool masquerade_due_ = false;           // the table in the stack is not as the configuration and the cluster want it
   bool memory_due_ = false;               // the same of what is kept of the cluster
+  bool stale_due_ = false;                // links and pins of devices that have gone are there
   std::string pools_wait_;                // why the node's own podCIDRs cannot be used; empty: they are
   wire::DeviceMode device_ = wire::DeviceMode::netkit;
   node::View view_;

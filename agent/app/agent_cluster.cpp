@@ -2,6 +2,7 @@
 // The agent in a cluster: pools and peers follow the Node objects.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <iterator>
 
 #include "agent/app/agent.hpp"
@@ -53,6 +54,20 @@ void Agent::recall_cluster() {
   spdlog::info("{} nodes known from before", memory->nodes.size());
 }
 
+// Neither the server nor a former run has told of any node, as when the file is lost. What the kernel has stays then:
+// live pods go by it.
+bool Agent::knows_nobody() const { return cluster_ && !cluster_->synced() && options_.pools.empty(); }
+
+// Uplinks may be found by the peers behind them.
+void Agent::remove_stale() {
+  if (!stale_due_ || knows_nobody()) return;
+  stale_due_ = false;
+  auto live = manager_->host_ifindexes();
+  std::ranges::copy(uplinks_->ifindexes(), std::back_inserter(live));
+  if (overlay_ != 0) live.push_back(overlay_);
+  if (auto removed = datapath_->remove_stale(live); !removed) spdlog::warn("{}", removed.error().message);
+}
+
 std::string Agent::not_ready() const {
   if (!cluster_) return {};
   if (!pools_wait_.empty()) return pools_wait_;
@@ -101,6 +116,11 @@ std::vector<std::string> Agent::take_over_cluster() {
     memory_due_ = !kept;
   }
   return problems;
+}
+
+// It may have been the last one with an address of the former podCIDRs.
+void Agent::follow_end() {
+  if (!pools_wait_.empty()) cluster_->announce();
 }
 
 // A node's podCIDRs are given once. When its object is made anew they may be other ones: those of pods that live must

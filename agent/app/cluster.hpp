@@ -55,6 +55,9 @@ class Cluster {
   // Those on the API server.
   [[nodiscard]] std::vector<api::NodeStatus::Watch> watches() const;
 
+  // Lets `changed` follow, once for many.
+  void announce();
+
   // All nodes of the server, once it has named all of them.
   [[nodiscard]] bool synced() const { return synced_; }
   [[nodiscard]] const Nodes& nodes() const { return nodes_; }
@@ -68,7 +71,6 @@ class Cluster {
   [[nodiscard]] kube::Events pod_events();
   void take_node(const std::string& key, const kube::Json& object);
   void take_pod(const std::string& key, const kube::Json& object);
-  void announce();
 
   struct Watch {
     std::string name;  // "nodes"

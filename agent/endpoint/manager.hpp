@@ -90,6 +90,9 @@ class Manager {
   using PortsListener = std::function<void(const Endpoint&)>;
   void follow_host_ports(PortsListener listener);
 
+  // Called after each pod's end.
+  void follow_ends(std::function<void()> listener) { ends_listener_ = std::move(listener); }
+
   void set_view(const node::View& view) { view_ = view; }  // MTU and GSO sizes for new pods
   [[nodiscard]] std::vector<Endpoint> list() const;
   [[nodiscard]] std::size_t size() const { return endpoints_.size(); }
@@ -141,6 +144,7 @@ class Manager {
   std::string suspended_;
   std::uint64_t last_order_ = 0;  // of an endpoint
   PortsListener ports_listener_;
+  std::function<void()> ends_listener_ = [] {};
   std::vector<std::string> reports_;
 };
 

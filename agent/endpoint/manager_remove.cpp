@@ -19,6 +19,7 @@ void Manager::forget(Entry entry) {
   free_addresses(endpoint.addresses);
   in_flight_.erase(attachment);
   endpoints_.erase(entry);
+  ends_listener_();
 }
 
 Result<void> Manager::remove(Entry entry) {
