@@ -7,6 +7,7 @@
 //                   maps: [{name, type, max_entries, bytes, entries?}], map_bytes, memory: {rss_bytes},
 //                   missing: [line...], problems: [line...], programs: [...], programs_total}
 //                  xdp is "native", "generic" or "off"; `missing` are kernel features that the node does without;
+//                  `problems` says last how many more there are, if they are many;
 //                  `programs` has those on uplinks and the foreign ones, as many as fit.
 // "endpoints"      {endpoints: [{id, network, container_id, ifname, state, device, host_ifname, host_ifindex,
 //                   pod_ifindex, addresses: [...], host_ports: ["192.0.2.1:8080:80/tcp", ...], pod_mac, host_mac,
@@ -95,11 +96,15 @@ struct Frontend {
 
 // One connection: what it has begun and not finished.
 struct Session {
-  std::set<wire::Attachment> adding;                          // between prepare and commit
-  std::set<wire::Attachment> removing;                        // between remove_begin and remove_end
-  std::optional<std::vector<datapath::DeniedPrefix>> denied;  // snapshot behind pages of prefilter_list
-  std::optional<std::vector<Frontend>> frontends;             // the same of services
-  bool monitoring = false;                                    // wants events from now on
+  std::set<wire::Attachment> adding;    // between prepare and commit
+  std::set<wire::Attachment> removing;  // between remove_begin and remove_end
+  // Snapshots behind pages of lists.
+  std::optional<std::vector<endpoint::Endpoint>> endpoints;
+  std::optional<std::vector<datapath::ProgramReport>> programs;
+  std::optional<std::vector<datapath::MapReport>> maps;
+  std::optional<std::vector<datapath::DeniedPrefix>> denied;
+  std::optional<std::vector<Frontend>> frontends;
+  bool monitoring = false;  // wants events from now on
 };
 
 class Handlers {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operations for people's tools.
 #include <algorithm>
+#include <functional>
 
 #include "agent/api/handlers.hpp"
 #include "agent/api/page.hpp"
@@ -12,8 +13,9 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kStatusProgramBytes = 16384;
-constexpr std::size_t kMostBackends = 256;  // of one frontend, for the same reason
-constexpr std::size_t kLabelBytes = 8192;   // of one pod: a reply has to have room for the rest
+constexpr std::size_t kStatusProblems = 50;  // lines that a person reads, and as many bytes as of programs
+constexpr std::size_t kMostBackends = 256;   // of one frontend, for the same reason
+constexpr std::size_t kLabelBytes = 8192;    // of one pod: a reply has to have room for the rest
 
 Json to_json(const datapath::MapReport& map) {
   Json json{{"name", map.name}, {"type", map.type}, {"max_entries", map.max_entries}, {"bytes", map.bytes}};
@@ -123,6 +125,17 @@ std::vector<datapath::ProgramReport> notable(const node::View& view, std::vector
   return programs;
 }
 
+// The view's come last: every peer may have one.
+Json problems_of(const NodeStatus& node) {
+  auto lines = node.problems;
+  lines.insert(lines.end(), node.view.problems.begin(), node.view.problems.end());
+  Json list = Json::array();
+  const auto shown =
+      append_items(list, lines, {.offset = 0, .limit = kStatusProblems}, std::identity(), kStatusProgramBytes);
+  if (shown < lines.size()) list.push_back("and " + std::to_string(lines.size() - shown) + " more: see the log");
+  return list;
+}
+
 Json pools_of(const endpoint::Manager& manager) {
   Json pools = Json::array();
   for (const auto& pool : manager.pools()) {
@@ -161,8 +174,6 @@ Handlers::Reply Handlers::status(Session& /*session*/, const Request& /*request*
     map_list.push_back(to_json(map));
     map_bytes += map.bytes;
   }
-  Json problems = node.view.problems;
-  for (const auto& problem : node.problems) problems.push_back(problem);
   Json program_list = Json::array();
   const auto to_json_program = [](const datapath::ProgramReport& program) { return to_json(program); };
   append_items(program_list, notable(node.view, *programs), {}, to_json_program, kStatusProgramBytes);
@@ -188,32 +199,26 @@ Handlers::Reply Handlers::status(Session& /*session*/, const Request& /*request*
       {"map_bytes", map_bytes},
       {"memory", {{"rss_bytes", resident_bytes()}}},
       {"missing", node.missing},
-      {"problems", std::move(problems)},
+      {"problems", problems_of(node)},
       {"programs", std::move(program_list)},
       {"programs_total", programs->size()},
   };
 }
 
-Handlers::Reply Handlers::endpoints(Session& /*session*/, const Request& request) {
-  const auto page = page_request(request.body);
-  if (!page) return tl::make_unexpected(page.error());
-  return page_of("endpoints", manager_.list(), *page, summary);
+Handlers::Reply Handlers::endpoints(Session& session, const Request& request) {
+  return kept_page("endpoints", request.body, session.endpoints, [this] { return manager_.list(); }, summary);
 }
 
-Handlers::Reply Handlers::programs(Session& /*session*/, const Request& request) {
-  const auto page = page_request(request.body);
-  if (!page) return tl::make_unexpected(page.error());
-  const auto programs = datapath_.programs();
-  if (!programs) return tl::make_unexpected(programs.error());
-  return page_of("programs", *programs, *page, [](const datapath::ProgramReport& each) { return to_json(each); });
+Handlers::Reply Handlers::programs(Session& session, const Request& request) {
+  return kept_page(
+      "programs", request.body, session.programs, [this] { return datapath_.programs(); },
+      [](const datapath::ProgramReport& each) { return to_json(each); });
 }
 
-Handlers::Reply Handlers::maps(Session& /*session*/, const Request& request) {
-  const auto page = page_request(request.body);
-  if (!page) return tl::make_unexpected(page.error());
-  const auto maps = datapath_.maps();
-  if (!maps) return tl::make_unexpected(maps.error());
-  return page_of("maps", *maps, *page, [](const datapath::MapReport& each) { return to_json(each); });
+Handlers::Reply Handlers::maps(Session& session, const Request& request) {
+  return kept_page(
+      "maps", request.body, session.maps, [this] { return datapath_.maps(); },
+      [](const datapath::MapReport& each) { return to_json(each); });
 }
 
 Handlers::Reply Handlers::drops(Session& /*session*/, const Request& /*request*/) {
@@ -241,36 +246,24 @@ Handlers::Reply Handlers::prefilter_del(Session& /*session*/, const Request& req
 }
 
 Handlers::Reply Handlers::prefilter_list(Session& session, const Request& request) {
-  const auto page = page_request(request.body);
-  if (!page) return tl::make_unexpected(page.error());
-  if (page->offset == 0 || !session.denied) {
-    auto denied = datapath_.denied();
-    if (!denied) return tl::make_unexpected(denied.error());
-    session.denied = *std::move(denied);
-  }
-  auto reply =
-      page_of("prefixes", *session.denied, *page, [](const datapath::DeniedPrefix& each) { return to_json(each); });
-  if (!reply.contains("next")) session.denied.reset();
-  return reply;
+  return kept_page(
+      "prefixes", request.body, session.denied, [this] { return datapath_.denied(); },
+      [](const datapath::DeniedPrefix& each) { return to_json(each); });
 }
 
 Handlers::Reply Handlers::services(Session& session, const Request& request) {
-  const auto page = page_request(request.body);
-  if (!page) return tl::make_unexpected(page.error());
-  if (page->offset == 0 || !session.frontends) {
+  const auto read = [this]() -> Result<std::vector<Frontend>> {
     const auto* registry = status_().services;
     if (registry == nullptr)
       return fail(Code::not_found, "services.enabled is false: kube-proxy or nobody serves them");
-    session.frontends.emplace();
+    std::vector<Frontend> frontends;
     registry->list([&](const service::Listing& listing) {
-      for (const auto& each : listing.frontends) {
-        session.frontends->push_back({.service = listing.key, .listed = each});
-      }
+      for (const auto& each : listing.frontends) frontends.push_back({.service = listing.key, .listed = each});
     });
-  }
-  auto reply = page_of("services", *session.frontends, *page, [](const Frontend& each) { return to_json(each); });
-  if (!reply.contains("next")) session.frontends.reset();
-  return reply;
+    return frontends;
+  };
+  return kept_page("services", request.body, session.frontends, read,
+                   [](const Frontend& each) { return to_json(each); });
 }
 
 Handlers::Reply Handlers::monitor(Session& session, const Request& /*request*/) {

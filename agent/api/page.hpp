@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,22 @@ template <typename T, typename ToJson>
   const std::size_t next = append_items(list, items, page, to_json);
   nlohmann::json reply{{key, std::move(list)}, {"total", items.size()}};
   if (next < items.size() && next > page.offset) reply["next"] = next;
+  return reply;
+}
+
+// A page of what `read` gives. At offset 0 it is read, and kept in the session for the pages that follow.
+template <typename T, typename Read, typename ToJson>
+[[nodiscard]] Result<nlohmann::json> kept_page(const std::string& key, const nlohmann::json& request,
+                                               std::optional<std::vector<T>>& kept, Read read, ToJson to_json) {
+  const auto page = page_request(request);
+  if (!page) return tl::make_unexpected(page.error());
+  if (page->offset == 0 || !kept) {
+    Result<std::vector<T>> fresh = read();
+    if (!fresh) return tl::make_unexpected(fresh.error());
+    kept = *std::move(fresh);
+  }
+  auto reply = page_of(key, *kept, *page, to_json);
+  if (!reply.contains("next")) kept.reset();
   return reply;
 }
 

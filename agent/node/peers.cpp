@@ -22,6 +22,14 @@ const Ip* carrier(const config::Peer& peer, Family family) {
   return address_of(peer, Family::v6);
 }
 
+// Pods of this node send there, or their traffic to the peer's pods travels to it.
+bool is_needed(const Ip& address, const config::Peer& peer, const std::vector<Cidr>& pools) {
+  return std::ranges::any_of(pools, [&](const Cidr& pool) {
+    const Ip* carries = carrier(peer, pool.family());
+    return pool.family() == address.family() || (carries != nullptr && *carries == address);
+  });
+}
+
 std::uint32_t mtu_of(const Way& way, const Uplink& uplink) {
   return way.mtu == 0 ? uplink.mtu : std::min(way.mtu, uplink.mtu);
 }
@@ -149,7 +157,7 @@ std::vector<Way> ways_to_peers(netlink::Socket& socket, const config::Options& o
       if (way) {
         way->mtu = configured_mtu(table.routes, address);
         found.push_back(*way);
-      } else {
+      } else if (is_needed(address, peer, options.pools)) {
         missing.push_back("peer " + peer.name + ": " + way.error().message);
       }
     }

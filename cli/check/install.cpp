@@ -94,7 +94,11 @@ Finding check_agent(const Result<nlohmann::json>& status, const Result<nlohmann:
                    "netkite status");
   }
   if (text(*readiness, "addresses_left") != "true") {
-    return caution("agent", "no address is left in a pool", "a larger pool, or fewer pods");
+    // Without an uplink the agent answers as with a full pool: connectivity is limited.
+    const auto message = text(*readiness, "message");
+    const bool alone = items(*status, "uplinks").empty();
+    return caution("agent", message.empty() ? "no address is left in a pool" : message,
+                   alone ? "a default route, or name the devices in uplinks" : "a larger pool, or fewer pods");
   }
   if (!problems.empty()) return caution("agent", "ready, with problems: " + problems, "netkite status");
   return good("agent", "ready");

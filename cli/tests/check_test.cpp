@@ -73,7 +73,7 @@ TEST_F(CheckInstall, TheAgentJudgesTheConfigurationFile) {
 }
 
 TEST(CheckAgent, TellsDownUnreadyAndTroubledApart) {
-  const Result<Json> status = Json{{"problems", Json::array()}};
+  const Result<Json> status = Json{{"problems", Json::array()}, {"uplinks", Json::array({"eth0"})}};
   const Result<Json> troubled = Json{{"problems", {"uplink eth9: no such device"}}};
   const Result<Json> ready = Json{{"ready", true}, {"addresses_left", true}};
   const Result<Json> full = Json{{"ready", true}, {"addresses_left", false}};
@@ -85,6 +85,17 @@ TEST(CheckAgent, TellsDownUnreadyAndTroubledApart) {
   EXPECT_EQ(check_agent(status, unready).grade, Grade::fail);
   EXPECT_THAT(check_agent(status, unready).detail, HasSubstr("no programs"));
   EXPECT_EQ(check_agent(fail(Code::unavailable, "no agent"), ready).grade, Grade::fail);
+}
+
+TEST(CheckAgent, AnUplinkThatIsMissingIsNoFullPool) {
+  const Json full{{"ready", true}, {"addresses_left", false}, {"message", "a pool has no address left"}};
+  const Json alone{{"ready", true}, {"addresses_left", false}, {"message", "the node has no uplink"}};
+  const auto pool = check_agent(Json{{"uplinks", Json::array({"eth0"})}}, full);
+  EXPECT_EQ(pool.detail, "a pool has no address left");
+  EXPECT_THAT(pool.fix, HasSubstr("pool"));
+  const auto uplink = check_agent(Json{{"uplinks", Json::array()}}, alone);
+  EXPECT_EQ(uplink.detail, "the node has no uplink");
+  EXPECT_THAT(uplink.fix, HasSubstr("uplinks"));
 }
 
 TEST(KernelVersion, ComesFromTheReleaseOrFromDebiansVersion) {

@@ -177,13 +177,27 @@ TEST_F(ServerTest, StatusTellsOfEverything) {
   EXPECT_FALSE(reply["maps"][1].contains("entries"));
   EXPECT_GT(reply["memory"]["rss_bytes"], 1 << 20);
   EXPECT_EQ(reply["missing"], json::array({"netkit: CONFIG_NETKIT"}));
-  EXPECT_EQ(reply["problems"], json::array({"peer b: no route", "uplink eth1: broken"}));
+  EXPECT_EQ(reply["problems"], json::array({"uplink eth1: broken", "peer b: no route"}));
   EXPECT_EQ(reply["programs_total"], 4);
   ASSERT_EQ(reply["programs"].size(), 3U);
   EXPECT_EQ(reply["programs"][2]["name"], "spy");
   EXPECT_EQ(client.call("drops")["drops"][0]["reason"], "spoofed-source");
   EXPECT_EQ(client.call("programs")["programs"].size(), 4U);
   EXPECT_EQ(client.call("maps")["maps"].size(), 2U);
+}
+
+TEST_F(ServerTest, StatusHasRoomForAnyNumberOfProblems) {
+  status.problems = {"uplink eth1: broken"};
+  for (int i = 0; i < 5000; ++i) status.view.problems.push_back("peer " + std::to_string(i) + ": no route");
+  serve();
+  Client client(path);
+  auto problems = client.call("status")["problems"];
+  ASSERT_EQ(problems.size(), 51U);
+  EXPECT_EQ(problems.front(), "uplink eth1: broken");
+  EXPECT_EQ(problems.back(), "and 4951 more: see the log");
+  on_agent([this] { status.problems = {"short", std::string(100'000, 'x')}; });
+  problems = client.call("status")["problems"];
+  EXPECT_EQ(problems, json::array({"short", "and 5001 more: see the log"}));
 }
 
 TEST_F(ServerTest, EndpointsAreListed) {
@@ -224,6 +238,24 @@ TEST_F(ServerTest, LongListsComeInPagesOfOneSnapshot) {
   EXPECT_EQ(std::set<std::string>(seen.begin(), seen.end()).size(), 5000U);
   EXPECT_EQ(on_agent([this] { return journal.count("denied"); }), 1);
   EXPECT_EQ(client.call("prefilter_list")["total"], 0);
+}
+
+TEST_F(ServerTest, PagesOfEndpointsAreOfOneSnapshot) {
+  serve();
+  Client client(path);
+  on_agent([this] {
+    for (const auto* id : {"a", "b", "c"}) add(pod(id));
+  });
+  const auto id_of = [](const json& reply) { return reply["endpoints"][0]["container_id"]; };
+  const auto first = client.call("endpoints", {{"limit", 1}});
+  on_agent([this, gone = id_of(first)] { return manager->remove_end({.attachment = pod(gone)}).has_value(); });
+  const auto second = client.call("endpoints", {{"offset", 1}, {"limit", 1}});
+  const auto third = client.call("endpoints", {{"offset", 2}});
+  EXPECT_EQ(third["total"], 3);
+  EXPECT_EQ((std::set{id_of(first), id_of(second), id_of(third)}), (std::set<json>{"a", "b", "c"}));
+  EXPECT_EQ(client.call("endpoints")["total"], 2);
+  ASSERT_EQ(client.call("maps", {{"limit", 1}})["next"], 1);
+  EXPECT_EQ(client.call("maps", {{"offset", 1}})["maps"][0]["name"], "nk_b");
 }
 
 TEST_F(ServerTest, LimitsCutPages) {

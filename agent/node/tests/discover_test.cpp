@@ -258,6 +258,20 @@ TEST_F(Discover, SaysWhichPeersCannotBeReached) {
                                                   HasSubstr("peer d: the route to 203.0.113.2 leads over no uplink")));
 }
 
+TEST_F(Discover, AddressesOfAFamilyThatNoPodHasAreNotMissed) {
+  const auto up = add_device("up4");
+  add_address(up, "192.0.2.1/24");
+  auto with_peers = options();
+  with_peers.pools = {cidr("10.244.1.0/24")};
+  with_peers.peers = {peer({"192.0.2.2", "2001:db8:9::2"}, {"10.244.2.0/24", "fd00:2::/64"}),
+                      peer({"2001:db8:9::3"}, {"10.244.3.0/24"})};
+  with_peers.peers[1].name = "c";
+  EXPECT_THAT(view_of(with_peers).problems, ElementsAre(HasSubstr("peer c: no route to 2001:db8:9::3")));
+  with_peers.pools = options().pools;
+  EXPECT_THAT(view_of(with_peers).problems, ElementsAre(HasSubstr("peer b: no route to 2001:db8:9::2"),
+                                                        HasSubstr("peer c: no route to 2001:db8:9::3")));
+}
+
 TEST_F(Discover, HonoursTheMtuOfARoute) {
   const auto up = add_device("up4", 9000);
   add_address(up, "192.0.2.1/24");
