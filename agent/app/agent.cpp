@@ -83,8 +83,8 @@ Result<void> Agent::start() {
   reconcile();
   if (auto removed = remove_unwanted(); !removed) return removed;
   masquerade_due_ = knows_nobody();
-  const auto masquerade = masquerade_due_ ? Result<void>() : node::apply_masquerade(options_);
-  if (!masquerade) return masquerade;
+  if (auto masquerade = masquerade_due_ ? Result<void>() : node::apply_masquerade(options_); !masquerade)
+    return masquerade;
   if (auto restored = restore(); !restored) return restored;
   return serve();
 }
@@ -124,8 +124,7 @@ Result<void> Agent::prepare_overlay() {
     const auto name = std::string(node::kOverlayDevice);
     const auto view = node::discover(options_, *ifindex);
     if (!view) return tl::make_unexpected(view.error());
-    const auto set = knows_nobody() ? Result<void>() : datapath_->set_remotes(view->remotes);
-    if (!set) return set;
+    if (auto set = knows_nobody() ? Result<void>() : datapath_->set_remotes(view->remotes); !set) return set;
     if (auto attached = datapath_->attach_overlay(*ifindex, name); !attached) return wrap(attached.error(), "overlay");
     overlay_ = *ifindex;
   }
