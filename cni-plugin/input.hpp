@@ -13,10 +13,10 @@
 namespace netkite::cni {
 
 inline constexpr std::size_t kMaxInput = 1U << 20U;  // bytes
-inline constexpr std::size_t kMaxDelInput = 2U
-                                            << 20U;  // of a DEL: a pod's annotations, 256 KiB, each byte escaped by six
-inline constexpr unsigned kMaxDepth = 64;            // of nested arrays and objects: later recursion stays bounded
-inline constexpr unsigned kMaxCommas = 8192;         // outside of strings: parsed, a value takes up to a hundred bytes
+// Of a DEL: a pod's annotations are 256 KiB at most, and each byte may take six when it is escaped.
+inline constexpr std::size_t kMaxDelInput = 2U << 20U;
+inline constexpr unsigned kMaxDepth = 64;     // of nested arrays and objects: later recursion stays bounded
+inline constexpr unsigned kMaxCommas = 8192;  // outside of strings: parsed, a value takes up to a hundred bytes
 
 // Reads until the end; more than `limit` bytes are refused.
 [[nodiscard]] Outcome<std::string> read_input(int fd, std::size_t limit = kMaxInput);

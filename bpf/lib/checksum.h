@@ -2,7 +2,7 @@
 /*
  * Checksums that a pod leaves to the device (CHECKSUM_PARTIAL): it says where they start and where they go, by
  * PACKET_VNET_HDR wherever it likes, and the device writes them after every program has looked. In an IP header that
- * would be another source than the one that was proven, in a transport's another port.
+ * would be another source than the one that was proven, in a transport's header another port.
  */
 #pragma once
 

@@ -88,8 +88,7 @@ static __always_inline void nk_note(struct nk_connection *connection, const stru
 	__u8 shown = nk_shown(packet);
 	__u8 seen = (connection->seen & ~(shown & NK_CT_SYN ? NK_CT_FIN | NK_CT_RST : NK_CT_RST)) | shown;
 
-	/* Not the tick says that time has passed: it comes round, and keep-alives may come with the same one each time.
-	 */
+	/* The tick does not tell how much time has passed: keep-alives may come with the same one each time. */
 	if (unlikely(now - connection->time_ns >= NK_NS_PER_S))
 		connection->time_ns = now;
 	if (unlikely(connection->tick != tick))

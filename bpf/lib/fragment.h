@@ -14,8 +14,7 @@ struct {
 	__uint(max_entries, 4096);
 } nk_fragment_v2 SEC(".maps");
 
-/* As long as the kernel waits for the rest of a datagram (ip(7), ipfrag_time); the same number may be another one's
- * then. */
+/* As long as the kernel waits for the rest of a datagram (ip(7), ipfrag_time); its number may be another's then. */
 #define NK_FRAGMENT_AGE 30
 
 static __always_inline __u32 nk_fragment_clock(void)
