@@ -156,13 +156,16 @@ Pieces pieces_of(const Talk& talk, std::uint16_t id) {
 
 // What has been remembered of pieces gets older by so many units of nk_fragment.time.
 void age_pieces(const Program& program, std::uint32_t by) {
-  nk_fragment_key key{};
-  nk_fragment ports{};
   const int map = program.map("nk_fragment_v2");
-  for (const nk_fragment_key* before = nullptr; bpf_map_get_next_key(map, before, &key) == 0; before = &key) {
-    ASSERT_EQ(bpf_map_lookup_elem(map, &key, &ports), 0);
+  // All keys first: what is written anew may come again behind the others.
+  std::vector<nk_fragment_key> keys;
+  nk_fragment_key key{};
+  while (bpf_map_get_next_key(map, keys.empty() ? nullptr : &keys.back(), &key) == 0) keys.push_back(key);
+  for (const auto& each : keys) {
+    nk_fragment ports{};
+    ASSERT_EQ(bpf_map_lookup_elem(map, &each, &ports), 0);
     ports.time -= by;
-    put(program, "nk_fragment_v2", key, ports);
+    put(program, "nk_fragment_v2", each, ports);
   }
 }
 
