@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * What the node sends to a pod, and what from_pod of another pod on this node redirected: netkit primary, or tcx egress
- * of the host end of a veth. What bpf_redirect_peer hands over does not pass here: from the uplink, and where from_pod can
- * use it from pods of this node.
+ * of the host end of a veth. What bpf_redirect_peer hands over does not pass here: from the uplink, and where from_pod
+ * can use it from pods of this node.
  *
  * On netkit skb->ifindex is the pod's own interface, so whether the address belongs to this device cannot be said here;
  * the host's routes (one per address) and from_pod choose the device. On veth it is checked.

@@ -20,7 +20,6 @@
 #include <string>
 #include <thread>
 
-#include "agent/datapath/datapath.hpp"
 #include "common/netlink/link.hpp"
 #include "common/netlink/link_netkit.hpp"
 #include "kernel-patches/tests/hook.hpp"
@@ -209,14 +208,6 @@ TEST_F(PatchedTest, TheFirstPacketPasses) {
     hook.pass_a_packet();
   }
   EXPECT_EQ(runs(), 50U);
-}
-
-TEST_F(PatchedTest, TheAgentFindsThem) {
-  auto found = datapath::probe_features();
-  // What takes as long as a grace period once may have been paused.
-  for (int i = 0; i < 10 && !found.quick_attach; ++i) found = datapath::probe_features();
-  EXPECT_TRUE(found.quick_attach);
-  EXPECT_TRUE(found.peer_redirect);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "agent/datapath/tests/lab.hpp"
 #include "common/netlink/address.hpp"
 
@@ -232,6 +234,16 @@ TEST_P(AttachTest, SpoofedSourceIsCountedAndReported) {
   EXPECT_EQ(events[0].ifindex, pod.device.host_ifindex);
   EXPECT_EQ(events[0].endpoint_id, pod.device.id);
   EXPECT_EQ(spoofed(), 2U);
+}
+
+// On kernels of kernel-patches/ (dev/kernel test says so) all that they give; elsewhere nothing of it without netkit.
+TEST(Probe, FindsWhatTheKernelGives) {
+  const bool patched = std::getenv("NETKITE_PATCHED") != nullptr;
+  auto found = probe_features();
+  // A machine that pauses meanwhile looks like one that waits.
+  for (int i = 0; i < 10 && patched && !found.quick_attach; ++i) found = probe_features();
+  EXPECT_EQ(found.quick_attach, patched || (found.netkit && found.quick_attach));
+  EXPECT_EQ(found.peer_redirect, patched || (found.netkit && found.peer_redirect));
 }
 
 }  // namespace
