@@ -84,19 +84,18 @@ std::uint16_t room_of(netlink::Socket& socket, std::uint32_t ifindex, int wanted
   return room;
 }
 
-Result<void> send_rooms(netlink::Socket& socket, int flags, std::uint32_t ifindex) {
+// To a new pair whose primary is `name`, or to the existing one.
+Result<void> send_rooms(netlink::Socket& socket, int flags, const std::string& name, std::uint16_t headroom) {
   netlink::Message request(RTM_NEWLINK, flags);
-  ifinfomsg header{};
-  header.ifi_index = static_cast<int>(ifindex);
-  request.header(header);
-  if (ifindex == 0) request.put_string(IFLA_IFNAME, "room0");
+  request.header(ifinfomsg{});
+  request.put_string(IFLA_IFNAME, name);
   {
     const netlink::Message::Nest link(request, IFLA_LINKINFO);
     request.put_string(IFLA_INFO_KIND, "netkit");
     const netlink::Message::Nest data(request, IFLA_INFO_DATA);
-    const std::uint16_t headroom = 64, tailroom = 32;
+    const std::uint16_t tailroom = 32;
     request.put(kHeadroom, &headroom, sizeof(headroom));
-    if (ifindex == 0) request.put(kTailroom, &tailroom, sizeof(tailroom));
+    if ((flags & NLM_F_CREATE) != 0) request.put(kTailroom, &tailroom, sizeof(tailroom));
   }
   return socket.request(request, "rooms");
 }
@@ -105,16 +104,30 @@ TEST_F(PatchedTest, RoomIsTakenAtCreationAndKept) {
   const Hook plain(BPF_NETKIT_PRIMARY);
   auto socket = netlink::Socket::open().value();
   EXPECT_EQ(room_of(socket, plain.ifindex(), kHeadroom), 0);
-  const auto made = send_rooms(socket, NLM_F_CREATE | NLM_F_EXCL, 0);
+  const auto made = send_rooms(socket, NLM_F_CREATE | NLM_F_EXCL, "room0", 64);
   ASSERT_TRUE(made) << made.error().message;
   const auto primary = netlink::get_link(socket, std::string("room0")).value();
   for (const auto index : {primary.index, primary.peer_index}) {
     EXPECT_EQ(room_of(socket, index, kHeadroom), 64);
     EXPECT_EQ(room_of(socket, index, kTailroom), 32);
   }
-  const auto changed = send_rooms(socket, 0, primary.index);
+  const auto changed = send_rooms(socket, 0, "room0", 64);
   ASSERT_FALSE(changed);
   EXPECT_EQ(changed.error().os_error, EACCES) << changed.error().message;
+}
+
+// Offsets of headers in a packet have 16 bits: nobody may ask for room that makes them wrap.
+TEST_F(PatchedTest, RoomIsBounded) {
+  const Hook hook(BPF_NETKIT_PRIMARY);  // a network namespace of our own
+  auto socket = netlink::Socket::open().value();
+  const auto most = send_rooms(socket, NLM_F_CREATE | NLM_F_EXCL, "room0", 512);
+  EXPECT_TRUE(most) << most.error().message;
+  for (const auto headroom : std::to_array<std::uint16_t>({513, 65535})) {
+    const auto made = send_rooms(socket, NLM_F_CREATE | NLM_F_EXCL, "room1", headroom);
+    ASSERT_FALSE(made) << headroom;
+    EXPECT_EQ(made.error().os_error, ERANGE) << made.error().message;
+    EXPECT_FALSE(netlink::get_link(socket, std::string("room1")));
+  }
 }
 
 // Between two pods of one node: the target's own program on its primary does not see the packet.
