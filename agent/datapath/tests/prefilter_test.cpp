@@ -4,8 +4,9 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
-#include <fstream>
+#include <limits>
 
 #include "agent/datapath/tests/lab.hpp"
 #include "bpf/abi/netkite.h"
@@ -254,24 +255,33 @@ TEST_F(PrefilterTest, ConfiguredListIsThere) {
   EXPECT_FALSE(arrives());
 }
 
-TEST_F(PrefilterTest, HundredThousandInASecond) {
-  const auto prefixes = many(100000);
-  // The process's own time, kernel included: other load on the machine says nothing about us.
-  const auto timed = [](const char* what, const auto& work) {
-    const std::clock_t start = std::clock();
-    work();
-    const auto milliseconds = (std::clock() - start) * 1000 / CLOCKS_PER_SEC;
-    std::cout << "  " << what << ": " << milliseconds << " ms\n";
-    return milliseconds;
+// What it takes is tests/net/prefilter.sh's, by the agent that ships; here nothing may grow faster than the list.
+TEST_F(PrefilterTest, HundredThousandCostNoMoreEach) {
+  struct Cost {
+    std::clock_t add = std::numeric_limits<std::clock_t>::max(), list = add, remove = add;
   };
-  const auto added = timed("add 100,000", [&] { ASSERT_TRUE(ok(datapath_->deny(prefixes))); });
-  std::string vendor;
-  std::ifstream("/sys/class/dmi/id/sys_vendor") >> vendor;
-  EXPECT_LE(added, vendor == "QEMU" ? 10000 : 1000) << "dev/vm emulates every instruction";
-  timed("add one more", [&] { ASSERT_TRUE(ok(datapath_->deny({cidr("99.0.0.0/8")}))); });
-  timed("list", [&] { EXPECT_EQ(datapath_->denied().value().size(), 100001U); });
-  timed("remove 100,000", [&] { ASSERT_TRUE(ok(datapath_->undeny(prefixes))); });
-  EXPECT_EQ(datapath_->denied().value().size(), 1U);
+  // The process's own time, kernel included, the best of three: other load on the machine says nothing about us.
+  const auto cost_of = [this](std::uint32_t count) {
+    const auto prefixes = many(count);
+    Cost best;
+    const auto timed = [](std::clock_t& least, const auto& work) {
+      const auto start = std::clock();
+      work();
+      least = std::min(least, std::clock() - start);
+    };
+    for (int time = 0; time < 3; ++time) {
+      timed(best.add, [&] { EXPECT_TRUE(ok(datapath_->deny(prefixes))); });
+      timed(best.list, [&] { EXPECT_EQ(datapath_->denied().value().size(), count); });
+      timed(best.remove, [&] { EXPECT_TRUE(ok(datapath_->undeny(prefixes))); });
+      EXPECT_THAT(datapath_->denied().value(), IsEmpty());
+    }
+    return best;
+  };
+  // Ten times as many take ten times as long; a hundred times when each one looks at all the others.
+  const auto few = cost_of(10000), all = cost_of(100000);
+  EXPECT_LE(all.add, 30 * few.add);
+  EXPECT_LE(all.list, 30 * few.list);
+  EXPECT_LE(all.remove, 30 * few.remove);
 }
 
 }  // namespace
