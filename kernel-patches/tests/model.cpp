@@ -105,8 +105,8 @@ int attach(Chain& chain, const Request& request) {
 }
 
 int detach(Chain& chain, const Request& request) {
-  if (request.replaced) return EINVAL;
   if (chain.empty()) return ENOENT;
+  if (request.replaced) return EINVAL;
   if (request.revision == Revision::wrong) return ESTALE;
   Relative relative;
   if (const int error = resolve(request, relative); error != 0) return error;
@@ -115,6 +115,8 @@ int detach(Chain& chain, const Request& request) {
     if (const int error = exact(chain, request.entry.program, false, place); error != 0) return error;
   }
   if (const int error = place_of(chain, request, relative, place); error != 0) return error;
+  // Behind the last of a full hook is no place, not even to take away from.
+  if (place == static_cast<int>(kMaximum)) return ERANGE;
   const int index = std::clamp(place, 0, static_cast<int>(chain.size()) - 1);
   if (chain[static_cast<std::size_t>(index)].link) return EBUSY;
   chain.erase(chain.begin() + index);
