@@ -196,8 +196,8 @@ TEST_F(ServicesTest, AnotherAgentKnowsWhichNumbersWereGiven) {
 }
 
 TEST_F(ServicesTest, ANoteOfNumbersThatMakesNoSenseIsWrittenAnew) {
+  reopen();
   for (const std::string text : {"", "nonsense\n", "12abc\n", "12", "4294967290\n", "0123456789abcdef0123\n"}) {
-    reopen();
     std::ofstream(folder("run") + "/service_numbers") << text;
     reopen();
     EXPECT_EQ(datapath_->services()->highest, 0U) << text;
