@@ -209,10 +209,11 @@ class MprogTest : public testing::TestWithParam<Place> {
 // Thousands of changes, for which a kernel without our series would wait 12 ms each.
 class EveryRequest : public MprogTest {
  protected:
-  EveryRequest() { expedite(true); }
-  EveryRequest(const EveryRequest&) = delete;
-  EveryRequest& operator=(const EveryRequest&) = delete;
-  ~EveryRequest() override { expedite(false); }
+  void SetUp() override {
+    expedite(true);
+    MprogTest::SetUp();
+  }
+  void TearDown() override { expedite(false); }
 
  private:
   static void expedite(bool on) { std::ofstream("/sys/kernel/rcu_expedited") << on; }
